@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrakis_broker::Publisher;
+use arrakis_broker::{Publisher, Topology};
 use arrakis_cache::{Cache, LocalBuckets};
 use arrakis_config::PublicAddress;
 use arrakis_db::{Admin, Database};
@@ -37,6 +37,10 @@ pub(crate) struct Services {
     pub(crate) exports: RunningExports,
     /// Publishes jobs to RabbitMQ.
     pub(crate) publisher: Publisher,
+    /// The queues, which the status page shows.
+    pub(crate) topology: Arc<Topology>,
+    /// Discord users who see the whole platform on the status page.
+    pub(crate) operators: Vec<u64>,
     /// Verification of wallets, for the wallet page.
     pub(crate) verification: Verification,
     /// Encryption of the secrets of second factors; `None` without `MFA_ENCRYPTION_KEY`.

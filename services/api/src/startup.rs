@@ -126,7 +126,9 @@ async fn connect(config: &Config, runtime: &Runtime, connection: &BrokerConnecti
         exports: RunningExports::default(),
         publisher: Publisher::new(connection.clone())
             .with_limit(PUBLISH_LIMIT)
-            .with_topology(topology),
+            .with_topology(topology.clone()),
+        topology,
+        operators: config.kill_switch.operators.clone(),
         verification,
         mfa: config.mfa.clone(),
         code_checks: CodeChecks::default(),

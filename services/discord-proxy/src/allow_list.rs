@@ -175,6 +175,15 @@ mod tests {
     }
 
     #[test]
+    fn shadow_worker_may_only_read() {
+        assert!(may("shadow", &Method::GET, "/webhooks/1/token/messages/@original"));
+        assert!(!may("shadow", &Method::GET, "/webhooks/2/token/messages/@original"));
+        let lists = AllowLists::built_in().unwrap();
+        let mut entries = lists.of("shadow").unwrap().entries();
+        assert!(entries.all(|(method, _)| method == "GET"));
+    }
+
+    #[test]
     fn webhooks_and_commands_of_another_application_are_not_allowed() {
         for (method, path) in [
             (Method::POST, "/webhooks/{}/token"),

@@ -22,15 +22,17 @@ mod connection_slots;
 mod connections;
 mod control;
 mod http_server;
+mod interactions_endpoint;
 mod options;
 mod web_guard;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use arrakis_emulator_client::{Addresses, StatsReport};
+pub use interactions_endpoint::InteractionsWebhook;
 pub use options::{Options, default_token};
 
 use crate::{
@@ -40,7 +42,7 @@ use crate::{
     gateway::Hub,
     load::Load,
     traffic::Traffic,
-    world::{Application, World},
+    world::{Application, HttpInteraction, World},
 };
 
 /// Shared state of all handlers. Cheap to clone.
@@ -56,6 +58,8 @@ pub struct AppState {
     pub traffic: Arc<Traffic>,
     /// The load run, if any.
     pub load: Arc<Load>,
+    /// Signs and sends interactions to the application's endpoint, if it has one.
+    pub interactions: Arc<InteractionsWebhook>,
     /// The clock for all comparisons of times.
     pub clock: Clock,
     /// Options of the start.
@@ -101,8 +105,9 @@ impl Emulator {
             control: format!("http://{control_address}"),
             page: format!("http://{control_address}/"),
         };
-        let app = assemble(options, addresses);
+        let (app, deliveries) = assemble(options, addresses)?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        tasks.spawn(interactions_endpoint::deliver(app.clone(), deliveries, stop.clone()));
         let limits = ConnectionLimits::of_process();
         http_server::serve(&tasks, rest, rest::router(app.clone()), limits.rest, &stop);
         for (listener, role) in [(gateway, gateway::Role::Gateway), (resume, gateway::Role::Resume)] {
@@ -150,17 +155,21 @@ impl Drop for Emulator {
     }
 }
 
-fn assemble(options: Options, addresses: Addresses) -> AppState {
+fn assemble(
+    options: Options,
+    addresses: Addresses,
+) -> io::Result<(AppState, mpsc::UnboundedReceiver<HttpInteraction>)> {
     let clock = Clock::default();
     let traffic = Arc::new(Traffic::new(options.traffic_kept, options.ledger_bodies));
     let (starts, concurrency) = (options.session_start_limit, options.max_concurrency);
     let hub = Arc::new(Hub::new(clock.clone(), Arc::clone(&traffic), starts, concurrency));
     let faults = Arc::new(Faults::new(options.seed));
+    let interactions = Arc::new(InteractionsWebhook::new(options.application_id)?);
     let application = Application {
         id: options.application_id,
         name: options.application_name.clone(),
         description: "Runs on the emulator.".to_owned(),
-        verify_key: "0".repeat(64),
+        verify_key: interactions.public_key(),
         privileged_intents: options.privileged_intents,
         settings: std::collections::BTreeMap::new(),
     };
@@ -169,17 +178,20 @@ fn assemble(options: Options, addresses: Addresses) -> AppState {
         .clone()
         .unwrap_or_else(|| default_token(options.application_id));
     let sessions = Arc::clone(&hub);
-    let world = Arc::new(World::new(application, token, clock.clone(), sessions));
-    AppState {
+    let (to_endpoint, deliveries) = mpsc::unbounded_channel();
+    let world = Arc::new(World::new(application, token, clock.clone(), sessions, to_endpoint));
+    let app = AppState {
         world,
         hub,
         faults,
         traffic,
         load: Arc::default(),
+        interactions,
         clock,
         options: Arc::new(options),
         addresses: Arc::new(addresses),
-    }
+    };
+    Ok((app, deliveries))
 }
 
 async fn bind(address: SocketAddr, what: &str) -> io::Result<TcpListener> {

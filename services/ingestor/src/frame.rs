@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use arrakis_broker::Message;
-use arrakis_contracts::routing::{InteractionKind, Route};
-use arrakis_contracts::{EventId, Labels, names};
+use arrakis_contracts::interaction::InteractionFieldsError;
+use arrakis_contracts::routing::Route;
+use arrakis_contracts::{EventId, InteractionFields, Labels, names};
 use arrakis_telemetry::trace::Traceparent;
 use bytes::Bytes;
 use serde::Deserialize;
@@ -85,26 +86,6 @@ impl<'a> Frame<'a> {
 }
 
 #[derive(Deserialize)]
-struct Interaction<'a> {
-    #[serde(borrow)]
-    id: Cow<'a, str>,
-    #[serde(rename = "type")]
-    kind: u64,
-    #[serde(borrow, default)]
-    guild_id: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    data: Option<InteractionData<'a>>,
-}
-
-#[derive(Deserialize, Default)]
-struct InteractionData<'a> {
-    #[serde(borrow, default)]
-    name: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    custom_id: Option<Cow<'a, str>>,
-}
-
-#[derive(Deserialize)]
 struct GuildField<'a> {
     #[serde(borrow, default)]
     guild_id: Option<Cow<'a, str>>,
@@ -161,11 +142,8 @@ pub(crate) fn label(text: &Bytes, frame: &Frame<'_>, context: LabelContext<'_>) 
         traceparent: context.traceparent.to_string(),
     };
     let body = text.slice_ref(raw.get().as_bytes());
-    let mut message = Message::new(names::EVENTS, payload.route.key, labels.event_id.as_str(), event, body);
-    message.priority = Some(payload.route.priority);
-    message.timestamp = Some(context.received_us / 1_000_000);
+    let mut message = Message::of_event(&labels, payload.route, body);
     message.app_id = Some("arrakis-ingestor".to_owned());
-    message.headers = labels.headers();
     // Server events that a full queue refuses wait in a retry queue of the broker, so that they do not delay interactions.
     if message.routing_key.starts_with("guild.") || message.routing_key.starts_with("member.") {
         message.on_refusal = Some((names::retry(names::RETRY_SECONDS[0]), names::EVENTS_GUILD.to_owned()));
@@ -174,26 +152,14 @@ pub(crate) fn label(text: &Bytes, frame: &Frame<'_>, context: LabelContext<'_>) 
 }
 
 fn interaction(raw: &RawValue) -> Result<ParsedPayload, FrameError> {
-    let read: Interaction<'_> = serde_json::from_str(raw.get())?;
-    let data = read.data.unwrap_or_default();
-    let name = data.name.as_deref().unwrap_or_default();
-    let custom_id = data.custom_id.as_deref().unwrap_or_default();
-    // https://discord.com/developers/docs/interactions/receiving-and-responding#interaction-object-interaction-type
-    let kind = match read.kind {
-        2 => InteractionKind::Command(name),
-        3 => InteractionKind::Component(custom_id),
-        4 => InteractionKind::Autocomplete(name),
-        5 => InteractionKind::Modal(custom_id),
-        other => InteractionKind::Other(other),
-    };
+    let fields = InteractionFields::read(raw.get().as_bytes()).map_err(|error| match error {
+        InteractionFieldsError::Malformed(error) => FrameError::Malformed(error),
+        InteractionFieldsError::Id => FrameError::Missing("interaction id that is a snowflake"),
+    })?;
     Ok(ParsedPayload {
-        id: Some(
-            read.id
-                .parse()
-                .map_err(|_| FrameError::Missing("interaction id that is a snowflake"))?,
-        ),
-        guild: read.guild_id.and_then(|id| id.parse().ok()),
-        route: Route::of_interaction(kind),
+        id: Some(fields.id),
+        guild: fields.guild,
+        route: fields.route,
     })
 }
 

@@ -16,6 +16,7 @@ use twilight_model::id::Id;
 use url::Url;
 
 use crate::approval_settings::ApprovalConfig;
+use crate::canary::WorkerGroup;
 use crate::scheduled_backup::BackupConfig;
 
 /// Lifetime of an interaction token: a command that takes longer cannot be replied to.
@@ -60,6 +61,8 @@ pub struct Config {
     pub signing: Option<SigningSettings>,
     /// Encryption of the secrets of second factors; `None`: commands that need one are refused.
     pub mfa: Option<SecretCipher>,
+    /// The group of this worker: stable, or the canary.
+    pub group: WorkerGroup,
     /// How freezes and the kill switch reach the discord-proxies.
     pub kill_switch: KillSwitchSettings,
     /// How the kill switch revokes the permission to sign; `None`: it does not.
@@ -104,6 +107,7 @@ impl Config {
         let signing_revocation = reader.signing_revocation(signing.as_ref());
         let backups = BackupConfig::read_with(reader, signing.as_ref());
         let approvals = ApprovalConfig::read(reader);
+        let group = reader.defaulted::<WorkerGroup>(&variables::WORKER_GROUP);
         Some(Self {
             broker: broker?,
             database_url: database_url?,
@@ -125,6 +129,7 @@ impl Config {
             signing_revocation: signing_revocation?,
             backups: backups?,
             approvals: approvals?,
+            group: group?,
         })
     }
 }

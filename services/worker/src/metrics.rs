@@ -80,6 +80,14 @@ pub struct WorkerMetrics {
     pub alerts: IntCounterVec,
     /// The queues: messages, consumers, age of the first message.
     pub queues: QueueMetrics,
+    /// Percent of the servers whose messages are handed over to the canary.
+    pub canary_share: IntGauge,
+    /// Messages of servers of the canary, by queue and outcome.
+    pub handed_over: IntCounterVec,
+    /// Answers of this shadow worker, by command and outcome of the comparison.
+    pub shadow_answers: IntCounterVec,
+    /// 1 for the group of this worker.
+    pub group: IntGaugeVec,
     /// 1 while this worker is the leader.
     pub leader: IntGauge,
     /// 1 while the kill switch is on.
@@ -219,6 +227,25 @@ impl WorkerMetrics {
                 &["outcome"],
             ),
             queues: QueueMetrics::new(metrics),
+            canary_share: metrics.gauge(
+                "arrakis_worker_canary_share_percent",
+                "Percent of the servers whose messages this worker hands over to the canary workers.",
+            ),
+            handed_over: counter(
+                "arrakis_worker_handed_over_total",
+                "Messages of servers of the canary, by queue and outcome: handed_over, kept (they could not be handed over, and were handled here).",
+                &["queue", "outcome"],
+            ),
+            shadow_answers: counter(
+                "arrakis_worker_shadow_answers_total",
+                "Answers of this shadow worker, by command and outcome: equal, different, effects (it would have changed something besides its answer), uncompared (a modal, suggestions, a file, or too late), unread (the other answer cannot be read), failed.",
+                &["command", "outcome"],
+            ),
+            group: metrics.gauge_vec(
+                "arrakis_worker_group_info",
+                "1 for the group of this worker: stable, canary or shadow.",
+                &["group"],
+            ),
             kill_switch: metrics.gauge(
                 "arrakis_worker_kill_switch_on",
                 "1 while the kill switch is on: jobs of communities are postponed.",

@@ -18,7 +18,7 @@ use arrakis_db::{Database, DatabaseOptions, DbError};
 use arrakis_discord::{Discord, FinishedCall};
 use arrakis_eligibility::{EligibilityProvider, ProviderSettings};
 use arrakis_kill_switch::{KillSwitchControl, KillSwitchSync, PlatformSwitch};
-use arrakis_runtime::{Fatal, Runtime};
+use arrakis_runtime::{Fatal, Runtime, fail_point};
 use arrakis_security::signing::{self, Signer};
 use arrakis_themes::Registry;
 use arrakis_verification::{RegistryRecord, Verification};
@@ -28,6 +28,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::approval_settings::Approvals;
+use crate::canary::{self, CanaryShare, HandOver, STABLE_PRIORITY, WorkerGroup};
 use crate::commands::Commands;
 use crate::config::Config;
 use crate::configuration::ShadowStore;
@@ -40,6 +41,7 @@ use crate::load_shedding::LoadShedding;
 use crate::metrics::WorkerMetrics;
 use crate::scheduled_backup::{BackupConfig, Backups};
 use crate::services::Services;
+use crate::shadow::{self, Recorder, Shadowed};
 use crate::synthesis_client::SynthesisClient;
 use crate::{jobs, leader};
 
@@ -58,7 +60,7 @@ const TOPOLOGY_RETRY: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// If the configuration, the themes, the schema or the topology of the broker do not fit this build, or a consumer failed.
-pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
+pub async fn serve(mut config: Config, runtime: Runtime) -> anyhow::Result<()> {
     runtime.shutdown.set_grace(config.grace);
     let connections = BrokerConnections {
         consume: BrokerConnection::open(&config.broker, "arrakis-worker consume"),
@@ -66,23 +68,52 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
     };
     let components = Components::new(&runtime.health);
     let topology = Arc::new(Topology::new(config.broker.priorities));
+    let declared = match config.group {
+        WorkerGroup::Shadow => Arc::new(topology.shadow()),
+        WorkerGroup::Stable | WorkerGroup::Canary => topology.clone(),
+    };
+    let recorder = match config.group {
+        WorkerGroup::Shadow => {
+            // What has effects elsewhere.
+            (config.signing, config.signing_revocation, config.backups) = (None, None, None);
+            Some(Recorder::start(&mut config.discord, &runtime).await?)
+        }
+        WorkerGroup::Stable | WorkerGroup::Canary => None,
+    };
     let (mut services, ()) = tokio::try_join!(
         connect(&config, &runtime, &connections),
-        declare(&topology, &connections.publish, &runtime)
+        declare(&declared, &connections.publish, &runtime)
     )?;
-    services.publisher = services.publisher.with_topology(topology.clone());
+    services.publisher = match config.group {
+        WorkerGroup::Shadow => services.publisher.discarding(),
+        WorkerGroup::Stable | WorkerGroup::Canary => services.publisher.with_topology(topology.clone()),
+    };
     let services = Arc::new(services);
+    if recorder.is_some()
+        && let Some(shared) = shadow::Isolation(services.clone()).shared().await
+    {
+        return Err(Fatal::configuration(format!("a shadow worker needs copies: {shared}")).into());
+    }
     let commands = Arc::new(Commands::default());
     // The result is reported by the health component.
     let _ = tokio::time::timeout(FIRST_PROBE_LIMIT, services.probe_discord()).await;
     // A kill switch that is on is known before the first message.
-    let kill_switch_loop = KillSwitchLoop::begin(services.clone(), kill_switch_sync(&config, &services)?).await;
+    let kill_switch_loop = match recorder {
+        // It would write the state of its copy to the proxies.
+        Some(_) => None,
+        None => Some(KillSwitchLoop::begin(services.clone(), kill_switch_sync(&config, &services)?).await),
+    };
+    services.metrics.group.with_label_values(&[config.group.name()]).set(1);
+    let canary_share = CanaryShare::begin(&services.database, &services.metrics).await;
     let consumers = Consumers {
+        canary_share: canary_share.clone(),
         config: &config,
         services: &services,
         commands: &commands,
         connections: &connections,
         topology: &topology,
+        declared: &declared,
+        recorder,
         isolation: Isolation::default(),
         stop: StopTokens {
             soft: runtime.shutdown.soft.clone(),
@@ -90,6 +121,17 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
         },
     };
     let (mut running, queues) = consumers.start();
+    let (database, stop) = (services.database.clone(), runtime.shutdown.soft.clone());
+    match config.group {
+        WorkerGroup::Stable => tokio::spawn(canary_share.follow(database, services.metrics.clone(), stop)),
+        WorkerGroup::Canary => tokio::spawn(canary::report(database, stop)),
+        WorkerGroup::Shadow => tokio::spawn(shadow::Isolation(services.clone()).watch(stop)),
+    };
+    if config.group != WorkerGroup::Shadow {
+        tokio::spawn(shadow::mark_in_use(services.clone(), runtime.shutdown.soft.clone()));
+    }
+    let group = config.group.name();
+    runtime.health.add_details("group", move || json!(group));
     let is_leader = services.metrics.leader.clone();
     runtime
         .health
@@ -103,7 +145,9 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
         .health
         .add_details("kill_switch_on", move || json!(is_on.is_on()));
     let soft = &runtime.shutdown.soft;
-    tokio::spawn(kill_switch_loop.run(soft.clone()));
+    if let Some(kill_switch_loop) = kill_switch_loop {
+        tokio::spawn(kill_switch_loop.run(soft.clone()));
+    }
     tokio::spawn(components.watch(
         services.clone(),
         connections.clone(),
@@ -117,16 +161,20 @@ pub async fn serve(config: Config, runtime: Runtime) -> anyhow::Result<()> {
             backups.remember_public_keys().await;
         }
     }));
-    let leader = leader::run(
-        services.clone(),
-        commands,
-        connections.publish.clone(),
-        config.database_url.clone(),
-        soft.clone(),
-    );
-    let leader = tokio::spawn(leader);
+    // Timed work runs on the stable build: a canary that led would run the timed work of every server.
+    let leader = (config.group == WorkerGroup::Stable).then(|| {
+        tokio::spawn(leader::run(
+            services.clone(),
+            commands,
+            connections.publish.clone(),
+            config.database_url.clone(),
+            soft.clone(),
+        ))
+    });
     let result = join_consumers(&mut running, soft).await;
-    let _ = leader.await;
+    if let Some(leader) = leader {
+        let _ = leader.await;
+    }
     connections.consume.close().await;
     connections.publish.close().await;
     services.database.close();
@@ -178,6 +226,7 @@ pub(crate) async fn connect(
         publisher: Publisher::new(connections.publish.clone()),
         themes,
         metrics,
+        status_page: config.verify_base_url.clone(),
         command_limit: config.command_limit,
         stale_after: config.stale_after,
         admin_commands_without_mfa: config.admin_commands_without_mfa,
@@ -302,11 +351,16 @@ async fn declare(topology: &Topology, connection: &BrokerConnection, runtime: &R
 }
 
 struct Consumers<'a> {
+    canary_share: CanaryShare,
     config: &'a Config,
     services: &'a Arc<Services>,
     commands: &'a Arc<Commands>,
     connections: &'a BrokerConnections,
     topology: &'a Arc<Topology>,
+    /// What is declared again when a queue is missing: for a shadow worker only its own queues.
+    declared: &'a Arc<Topology>,
+    /// The end of the calls of a shadow worker.
+    recorder: Option<Recorder>,
     isolation: Isolation,
     stop: StopTokens,
 }
@@ -314,25 +368,38 @@ struct Consumers<'a> {
 type ConsumerTasks = JoinSet<Result<(), ConsumeError>>;
 
 impl Consumers<'_> {
-    /// Starts one consumer for each queue. Returns also the names of the queues whose messages are counted.
+    /// Starts the consumers of this worker's group. Returns also the names of the queues whose messages are counted.
     fn start(&self) -> (ConsumerTasks, Vec<String>) {
         let mut running = ConsumerTasks::new();
         let mut queues = Vec::new();
         let prefetch = self.config.prefetch;
         let load_shedding = Arc::new(LoadShedding::default());
         for queue in self.topology.interaction_queues() {
-            queues.push(queue.to_owned());
             let handler = Interactions::new(self.services.clone(), self.commands.clone())
                 .with_load_shedding(load_shedding.clone());
-            let limit = self.config.command_limit + REPLY_LIMIT;
-            self.consume(&mut running, queue, prefetch.interactions, limit, handler);
+            let limits = (prefetch.interactions, self.config.command_limit + REPLY_LIMIT);
+            self.consume_shared(&mut running, &mut queues, queue, limits, handler);
         }
         let handler = Events::new(self.services.clone()).with_load_shedding(load_shedding);
-        for queue in [names::EVENTS_GUILD, names::EVENTS_MESSAGE] {
-            queues.push(queue.to_owned());
-            let limit = self.config.event_limit;
-            self.consume(&mut running, queue, prefetch.events, limit, handler.clone());
+        let limits = (prefetch.events, self.config.event_limit);
+        self.consume_shared(&mut running, &mut queues, names::EVENTS_GUILD, limits, handler.clone());
+        if self.config.group == WorkerGroup::Stable {
+            queues.push(names::EVENTS_MESSAGE.to_owned());
+            let options = self.options(names::EVENTS_MESSAGE, prefetch.events, self.config.event_limit);
+            self.consume(&mut running, options, handler);
+            self.start_jobs(&mut running, &mut queues);
         }
+        if self.config.group == WorkerGroup::Shadow {
+            return (running, queues);
+        }
+        // These have no consumer; operators are alerted when they grow.
+        queues.extend([names::DEAD_LETTERS.to_owned(), names::UNROUTED.to_owned()]);
+        (running, queues)
+    }
+
+    /// Starts the consumers of jobs, which the stable workers run for every server.
+    fn start_jobs(&self, running: &mut ConsumerTasks, queues: &mut Vec<String>) {
+        let prefetch = self.config.prefetch;
         let handler = Jobs::new(self.services.clone(), self.stop.soft.clone());
         for kind in jobs::all().iter().map(jobs::KindHandler::kind) {
             queues.push(kind.queue());
@@ -341,25 +408,66 @@ impl Consumers<'_> {
                 JobKind::Backup => prefetch.jobs.min(jobs::backup::AT_ONCE),
                 _ => prefetch.jobs,
             };
-            self.consume(&mut running, &kind.queue(), prefetch, jobs::LIMIT, handler.clone());
+            let options = self.options(&kind.queue(), prefetch, jobs::LIMIT);
+            self.consume(running, options, handler.clone());
         }
-        // These have no consumer; operators are alerted when they grow.
-        queues.extend([names::DEAD_LETTERS.to_owned(), names::UNROUTED.to_owned()]);
-        (running, queues)
     }
 
-    fn consume(&self, running: &mut ConsumerTasks, queue: &str, prefetch: u16, limit: Duration, handler: impl Handler) {
-        let options = ConsumeOptions {
-            queue: queue.to_owned(),
-            prefetch,
-            limit: Some(limit),
-            retries: RetryPublisher::new(self.services.publisher.clone()),
-            topology: Some(self.topology.clone()),
-            isolation: self.isolation.clone(),
-            observer: self.services.metrics.consumer_events(),
+    /// Consumes a queue of which the canary has a copy: a canary worker consumes the copy; a stable one consumes the queue, hands messages over,
+    /// and takes from the copy what no canary worker takes. A shadow worker consumes a copy of its own.
+    fn consume_shared<H: Handler + Clone>(
+        &self,
+        running: &mut ConsumerTasks,
+        queues: &mut Vec<String>,
+        queue: &str,
+        (prefetch, limit): (u16, Duration),
+        handler: H,
+    ) {
+        if let Some(recorder) = &self.recorder {
+            let copy = names::shadow(queue);
+            queues.push(copy.clone());
+            let (services, commands) = (self.services.clone(), self.commands.clone());
+            let handler = Shadowed::new(handler, services, commands, recorder.clone());
+            self.consume(running, self.options(&copy, prefetch, limit), handler);
+            return;
+        }
+        let copy = names::canary(queue);
+        queues.push(copy.clone());
+        let options = self.options(&copy, prefetch, limit);
+        if self.config.group == WorkerGroup::Canary {
+            self.consume(running, options, handler);
+            return;
+        }
+        queues.push(queue.to_owned());
+        let take_back = ConsumeOptions {
+            priority: STABLE_PRIORITY,
+            ..options
         };
+        if !fail_point::skips("worker.guard.take_back") {
+            self.consume(running, take_back, handler.clone());
+        }
+        let services = self.services;
+        let metrics = services.metrics.clone();
+        let handler = HandOver::new(handler, self.canary_share.clone(), &services.publisher, metrics);
+        self.consume(running, self.options(queue, prefetch, limit), handler);
+    }
+
+    fn consume(&self, running: &mut ConsumerTasks, options: ConsumeOptions, handler: impl Handler) {
         let (connection, stop) = (self.connections.consume.clone(), self.stop.clone());
         running.spawn(async move { consume(&connection, options, handler, &stop).await });
+    }
+
+    fn options(&self, queue: &str, prefetch: u16, limit: Duration) -> ConsumeOptions {
+        ConsumeOptions {
+            queue: queue.to_owned(),
+            prefetch,
+            priority: 0,
+            limit: Some(limit),
+            retries: RetryPublisher::new(self.services.publisher.clone()),
+            topology: Some(self.declared.clone()),
+            isolation: self.isolation.clone(),
+            observer: self.services.metrics.consumer_events(),
+        }
     }
 }
 

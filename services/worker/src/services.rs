@@ -20,6 +20,7 @@ use arrakis_verification::Verification;
 use time::OffsetDateTime;
 use twilight_model::id::Id;
 use twilight_model::id::marker::UserMarker;
+use url::Url;
 
 use crate::approval_settings::Approvals;
 use crate::configuration::ShadowStore;
@@ -56,6 +57,8 @@ pub struct Services {
     pub shadows: Option<ShadowStore>,
     /// The loaded themes.
     pub themes: Registry,
+    /// Public address of the api, which has the status page; `None` without `VERIFY_BASE_URL`.
+    pub status_page: Option<Url>,
     /// Verification of wallets; `None` without `VERIFY_BASE_URL`.
     pub verification: Option<Verification>,
     /// Metrics of the worker.

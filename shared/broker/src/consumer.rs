@@ -13,7 +13,7 @@ use arrakis_contracts::redact;
 use arrakis_fail_point as fail_point;
 use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -122,6 +122,9 @@ pub struct ConsumeOptions {
     pub queue: String,
     /// Largest number of messages that are handled at the same time, which is also the AMQP prefetch count.
     pub prefetch: u16,
+    /// Priority among the consumers of the queue, 0 unless there is a reason: a consumer receives messages only while none of a higher priority
+    /// could take them.
+    pub priority: i32,
     /// Time limit of a handler. When it has passed the handler is cancelled and the message is retried.
     pub limit: Option<Duration>,
     /// Moves failed messages to the retry queues and the dead letters.
@@ -212,12 +215,11 @@ impl<H: Handler> Consumer<H> {
         let qos = channel.basic_qos(self.options.prefetch, BasicQosOptions::default());
         amqp.until_closed(qos).await?;
         let queue = self.options.queue.as_str();
-        let consume = channel.basic_consume(
-            queue.into(),
-            "".into(),
-            BasicConsumeOptions::default(),
-            FieldTable::default(),
-        );
+        let mut arguments = FieldTable::default();
+        if self.options.priority != 0 {
+            arguments.insert("x-priority".into(), AMQPValue::LongInt(self.options.priority));
+        }
+        let consume = channel.basic_consume(queue.into(), "".into(), BasicConsumeOptions::default(), arguments);
         let mut deliveries = amqp.until_closed(consume).await?;
         tracing::info!(queue, prefetch = self.options.prefetch, "consuming");
         self.options.observer.consuming(queue, None);

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use arrakis_contracts::headers;
 use arrakis_contracts::labels::{HeaderValue, Headers};
+use arrakis_contracts::routing::Route;
+use arrakis_contracts::{Labels, headers, names};
 use bytes::Bytes;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
@@ -59,6 +60,21 @@ impl Message {
             on_refusal: None,
             received: None,
         }
+    }
+
+    /// The message of an event at the exchange of events, with its labels, its priority and the time of its receipt.
+    pub fn of_event(labels: &Labels, route: Route, body: impl Into<Bytes>) -> Self {
+        let mut message = Self::new(
+            names::EVENTS,
+            route.key,
+            labels.event_id.as_str(),
+            labels.event.as_str(),
+            body,
+        );
+        message.priority = Some(route.priority);
+        message.timestamp = Some(labels.received_us / 1_000_000);
+        message.headers = labels.headers();
+        message
     }
 
     /// A copy for the alternative route, with the original routing key in a header; `None` without such a route.

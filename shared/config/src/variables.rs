@@ -1,7 +1,7 @@
 //! Declarations of the environment variables: name, services that read it, requirement, default, example, meaning.
 //!
 //! Names that operators and other tools rely on have no prefix. A service's own settings begin with its prefix
-//! (`INGESTOR_`, `WORKER_`, `PROXY_`, `API_`, `TELEGRAM_`, `GAIB_`, `POLICY_`); an undeclared name with the prefix is refused at the start.
+//! (`INGESTOR_`, `WORKER_`, `PROXY_`, `API_`, `TELEGRAM_`, `INTERACTIONS_`, `GAIB_`, `POLICY_`); an undeclared name with the prefix is refused at the start.
 
 /// A process that reads configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,6 +16,8 @@ pub enum Service {
     Api,
     /// `arrakis-telegram`.
     Telegram,
+    /// `arrakis-interactions`.
+    Interactions,
     /// `gaib`.
     Gaib,
     /// `arrakis-policy`.
@@ -31,6 +33,7 @@ impl Service {
             Self::DiscordProxy => "arrakis-discord-proxy",
             Self::Api => "arrakis-api",
             Self::Telegram => "arrakis-telegram",
+            Self::Interactions => "arrakis-interactions",
             Self::Gaib => "gaib",
             Self::Policy => "arrakis-policy",
         }
@@ -44,6 +47,7 @@ impl Service {
             Self::DiscordProxy => "PROXY_",
             Self::Api => "API_",
             Self::Telegram => "TELEGRAM_",
+            Self::Interactions => "INTERACTIONS_",
             Self::Gaib => "GAIB_",
             Self::Policy => "POLICY_",
         }
@@ -148,6 +152,7 @@ const WORKER: &[Service] = &[Service::Worker];
 const PROXY: &[Service] = &[Service::DiscordProxy];
 const API: &[Service] = &[Service::Api];
 const TELEGRAM: &[Service] = &[Service::Telegram];
+const INTERACTIONS: &[Service] = &[Service::Interactions];
 const GAIB: &[Service] = &[Service::Gaib];
 const POLICY: &[Service] = &[Service::Policy];
 const GAIB_AND_POLICY: &[Service] = &[Service::Gaib, Service::Policy];
@@ -167,9 +172,10 @@ const EVERY: &[Service] = &[
     Service::DiscordProxy,
     Service::Api,
     Service::Telegram,
+    Service::Interactions,
 ];
 const TO_WALLET_PAGE: &[Service] = &[Service::Worker, Service::Api, Service::Telegram];
-const TO_BROKER: &[Service] = &[Service::Ingestor, Service::Worker, Service::Api];
+const TO_BROKER: &[Service] = &[Service::Ingestor, Service::Worker, Service::Api, Service::Interactions];
 
 macro_rules! variables {
     ($($(#[$doc:meta])* $name:ident = $value:expr;)*) => {
@@ -287,6 +293,18 @@ variables! {
     /// Unconfirmed messages of a shard.
     INGESTOR_WINDOW = Variable::defaulted("INGESTOR_WINDOW", INGESTOR, "160",
         "largest number of unconfirmed messages of one shard; limits memory");
+    /// Public key of the Discord application.
+    DISCORD_PUBLIC_KEY = Variable::required("DISCORD_PUBLIC_KEY", INTERACTIONS, "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+        "public key of the Discord application, 64 hexadecimal digits (Developer Portal, page General Information): the signatures of interactions \
+         that Discord delivers by HTTP are checked with it");
+    /// Address on which interactions are received.
+    INTERACTIONS_ADDR = Variable::defaulted("INTERACTIONS_ADDR", INTERACTIONS, "0.0.0.0:8050",
+        "address on which the service listens for the interactions that Discord delivers to the application's interactions endpoint URL, path \
+         /interactions; a reverse proxy ends TLS");
+    /// Group of a worker.
+    WORKER_GROUP = Variable::defaulted("WORKER_GROUP", WORKER, "stable",
+        "stable; canary: a worker of another build that serves the share of the servers that `arrakis-worker canary set` states; shadow: a worker that \
+         answers copies of events to nobody, on a copy of the database (docs/safe-change.md)");
     /// Prefetch for interactions.
     WORKER_PREFETCH = Variable::defaulted("WORKER_PREFETCH", WORKER, "30",
         "interactions that one worker handles concurrently; prefetched messages are no longer ordered by priority. With 10 a worker whose \

@@ -36,6 +36,18 @@ pub fn lease_lock(queue: &str) -> String {
     format!("{queue}.lock")
 }
 
+/// Queue to which the stable workers hand messages of this queue over, for servers of the canary: `arrakis.canary.interactions`.
+pub fn canary(queue: &str) -> String {
+    let name = queue.strip_prefix("arrakis.").unwrap_or(queue);
+    format!("arrakis.canary.{name}")
+}
+
+/// Queue from which the shadow workers receive copies of this queue's messages: `arrakis.shadow.interactions`.
+pub fn shadow(queue: &str) -> String {
+    let name = queue.strip_prefix("arrakis.").unwrap_or(queue);
+    format!("arrakis.shadow.{name}")
+}
+
 /// Queue of the identify slot of a `max_concurrency` bucket, which all processes share.
 pub fn identify_bucket(bucket: u32) -> String {
     format!("arrakis.ingestor.identify.{bucket}")
@@ -49,7 +61,12 @@ pub fn accepts_replays(queue: &str) -> bool {
         let rest = queue.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('.'));
         rest.is_some_and(|name| !name.is_empty() && !name.contains('.'))
     };
-    [INTERACTIONS, EVENTS_GUILD, EVENTS_MESSAGE, SYNTHESIS].contains(&queue) || is_below(INTERACTIONS) || is_below(JOBS)
+    let canary = [canary(INTERACTIONS), canary(EVENTS_GUILD)];
+    [INTERACTIONS, EVENTS_GUILD, EVENTS_MESSAGE, SYNTHESIS].contains(&queue)
+        || is_below(INTERACTIONS)
+        || is_below(JOBS)
+        || canary.iter().any(|name| name == queue)
+        || is_below(&canary[0])
 }
 
 #[cfg(test)]
@@ -65,6 +82,9 @@ mod tests {
             EVENTS_MESSAGE,
             "arrakis.jobs.reconcile",
             SYNTHESIS,
+            "arrakis.canary.interactions",
+            "arrakis.canary.interactions.command",
+            "arrakis.canary.events.guild",
         ] {
             assert!(accepts_replays(queue), "{queue}");
         }
@@ -78,6 +98,8 @@ mod tests {
             "arrakis.ingestor.shard.0",
             "arrakis.ingestor.identify.0",
             "arrakis.interactions.a.b",
+            "arrakis.canary.dlq",
+            "arrakis.canary.events.message",
             "somebody-elses",
         ] {
             assert!(!accepts_replays(queue), "{queue}");

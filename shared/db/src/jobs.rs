@@ -4,8 +4,10 @@
 //! the platform's, in tables of the same columns. Each write names the number of the attempt, so that an earlier attempt
 //! that still runs changes nothing.
 
+mod overview;
 mod queries;
 
+pub use self::overview::OverviewJob;
 use serde_json::Value;
 use sqlx::PgConnection;
 use time::OffsetDateTime;

@@ -11,7 +11,7 @@ use arrakis_config::Secret;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 
 use crate::error::with_address;
-use crate::{DatabaseOptions, DbError, database::connect_options, named_query::named};
+use crate::{Database, DatabaseOptions, DbError, database::connect_options, named_query::named};
 
 /// Time limit of each query on the lock's connection. A response normally takes 1 ms.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -38,6 +38,28 @@ impl Leadership {
             + match self {
                 Self::ScheduledJobs => 1,
             }
+    }
+}
+
+impl Database {
+    /// Whether a worker leads, and so whether workers use this database.
+    ///
+    /// # Errors
+    /// When the database is unavailable.
+    pub async fn has_leader(&self) -> Result<bool, DbError> {
+        let mut connection = self.connection("leader.exists").await?;
+        let held = named!(
+            "leader.exists",
+            sqlx::query_scalar(
+                "select exists (select from pg_locks where locktype = 'advisory' and granted and objsubid = 1
+                    and database = (select oid from pg_database where datname = current_database())
+                    and (classid::bigint << 32) | objid::bigint = $1)"
+            )
+            .bind(Leadership::ScheduledJobs.key())
+            .fetch_one(&mut *connection)
+        )?;
+        connection.release();
+        Ok(held)
     }
 }
 

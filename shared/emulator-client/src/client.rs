@@ -9,8 +9,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     ClockChange, ClockState, Fault, FaultCreated, GatewayChange, GatewayState, GuildSummary, Id, InteractionCreated,
-    InteractionRecord, InteractionRequest, MemberEdit, NewToken, NewUser, Outage, Recording, RestCall, SeedRequest,
-    StatsReport,
+    InteractionRecord, InteractionRequest, InteractionsEndpoint, InteractionsEndpointChange, MemberEdit, NewToken,
+    NewUser, Outage, Recording, RestCall, SeedRequest, StatsReport,
     load::{Event, Load, LoadStarted, Progress, Results},
 };
 
@@ -271,6 +271,19 @@ impl ControlClient {
     /// The newest 100 interactions, newest first.
     pub async fn interactions(&self) -> Result<Vec<InteractionRecord>> {
         self.get("/interactions").await
+    }
+
+    /// The application's interactions endpoint, and its public key.
+    pub async fn interactions_endpoint(&self) -> Result<InteractionsEndpoint> {
+        self.get("/interactions-endpoint").await
+    }
+
+    /// Sets the interactions endpoint, once the emulator has checked it as Discord does; `None`: interactions come by the gateway.
+    pub async fn set_interactions_endpoint(&self, url: Option<&str>) -> Result<InteractionsEndpoint> {
+        let change = InteractionsEndpointChange {
+            url: url.map(str::to_owned),
+        };
+        self.post("/interactions-endpoint", &change).await
     }
 
     /// The commands that the bot registered, as Discord shows them.

@@ -107,3 +107,20 @@ pub struct InteractionRecord {
     /// Choices for autocomplete.
     pub choices: Option<Value>,
 }
+
+/// The application's interactions endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InteractionsEndpoint {
+    /// Address to which interactions are delivered; `None`: they come by the gateway.
+    pub url: Option<String>,
+    /// Public key that the signatures of requests are checked with, hexadecimal.
+    pub public_key: String,
+}
+
+/// A change of the application's interactions endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InteractionsEndpointChange {
+    /// The new address, which is checked by PING; `None` removes the present one.
+    pub url: Option<String>,
+}

@@ -28,7 +28,10 @@ pub use fault::{Fault, FaultCreated};
 pub use gateway::{Addresses, GatewayChange, GatewayState, NewToken, SessionReport, SessionStartLimit};
 pub use guild::{GuildSummary, Outage, SeedRequest};
 pub use id::{DISCORD_EPOCH_MS, Id};
-pub use interaction::{InteractionCreated, InteractionRecord, InteractionRequest, InteractionState};
+pub use interaction::{
+    InteractionCreated, InteractionRecord, InteractionRequest, InteractionState, InteractionsEndpoint,
+    InteractionsEndpointChange,
+};
 pub use ledger::{Recording, RestCall};
 pub use member::{MemberEdit, NewUser};
 pub use stats::StatsReport;

@@ -13,6 +13,9 @@ pub struct StatsReport {
     pub dispatches: BTreeMap<String, u64>,
     /// Sum of `dispatches`.
     pub dispatches_total: u64,
+    /// Interactions delivered by HTTP, by the status of the response; `none` without one.
+    #[serde(default)]
+    pub interaction_deliveries: BTreeMap<String, u64>,
     /// Sessions started by IDENTIFY.
     pub identifies: u64,
     /// Sessions continued by RESUME.

@@ -250,6 +250,10 @@ pub const POINTS: &[FailPoint] = &[
         "worker.guard.synthesis",
         "the state of a server is not written, and nothing that exists is adopted",
     ),
+    point(
+        "worker.guard.take_back",
+        "stable workers leave what no canary worker takes",
+    ),
     point("db.committing", "a tenant transaction is about to be committed"),
     point("db.committed", "a tenant transaction is committed"),
     point("db.guard.inbox", "a claim in the inbox always succeeds"),

@@ -3,6 +3,7 @@
 mod alarms;
 mod broker;
 mod calls;
+mod canary;
 mod effects;
 mod everything;
 mod failures;
@@ -36,6 +37,7 @@ pub fn all() -> Vec<Scenario> {
     let mut all = [
         alarms::SCENARIOS,
         broker::SCENARIOS,
+        canary::SCENARIOS,
         effects::SCENARIOS,
         everything::SCENARIOS,
         failures::SCENARIOS,

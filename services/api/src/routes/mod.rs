@@ -3,6 +3,7 @@
 mod admin;
 mod eligibility;
 mod openapi;
+mod status;
 mod telegram;
 mod verify;
 mod webhooks;
@@ -87,6 +88,7 @@ pub(crate) fn router(services: ApiState) -> Router {
     let (admin, _) = admin().merge(internal()).split_for_parts();
     let (public, _) = public().split_for_parts();
     public
+        .merge(status::router())
         .merge(admin.route_layer(layer))
         .layer(from_fn_with_state(services.clone(), limit_address))
         .layer(from_fn_with_state(services.clone(), envelope))

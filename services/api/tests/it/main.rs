@@ -17,5 +17,6 @@ mod headers;
 mod limits;
 mod openapi;
 mod process;
+mod status;
 mod support;
 mod verify;

@@ -9,6 +9,7 @@ mod faults;
 mod gateway;
 mod guilds;
 mod interactions;
+mod interactions_endpoint;
 mod ledger;
 mod load;
 mod members;
@@ -78,6 +79,10 @@ pub(crate) fn router(app: AppState) -> Router {
         .route("/faults", get(faults::list).post(faults::create).delete(faults::clear))
         .route("/faults/{fault}", delete(faults::remove))
         .route("/gateway", get(gateway::show).patch(gateway::change))
+        .route(
+            "/interactions-endpoint",
+            get(interactions_endpoint::show).post(interactions_endpoint::change),
+        )
         .route("/token/reset", post(gateway::reset_token))
         .route("/load", get(load::progress).post(load::start).delete(load::stop))
         .route("/load/results", get(load::results))

@@ -63,6 +63,10 @@ impl Stats {
         self.report.dispatches_total += 1;
     }
 
+    pub(crate) fn delivered(&mut self, status: &str) {
+        *self.report.interaction_deliveries.entry(status.to_owned()).or_default() += 1;
+    }
+
     pub(crate) fn identified(&mut self) {
         self.report.identifies += 1;
     }

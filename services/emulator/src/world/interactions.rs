@@ -4,8 +4,9 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rand::{RngExt as _, distr::Alphanumeric};
 use serde_json::{Value, json};
+use url::Url;
 
-use super::{Dispatch, State, permissions};
+use super::{Dispatch, State, permissions, to_body};
 use crate::model::{Id, Intents, Interaction, InteractionKind, InteractionState, Permissions};
 
 /// A new interaction, validated by the control API or the load run.
@@ -23,6 +24,21 @@ pub struct NewInteraction {
     pub command: Option<String>,
     /// Message whose component was used.
     pub message_id: Option<Id>,
+}
+
+/// An interaction that is delivered to the application's endpoint.
+#[derive(Clone, Debug)]
+pub struct HttpInteraction {
+    /// Its id.
+    pub id: Id,
+    /// Its token.
+    pub token: String,
+    /// The endpoint.
+    pub url: Url,
+    /// The body of the request: the same JSON as `d` of the gateway.
+    pub body: std::sync::Arc<str>,
+    /// Number of the load run's event.
+    pub mark: Option<u32>,
 }
 
 impl State {
@@ -56,9 +72,7 @@ impl State {
         };
         self.remove_old_interactions();
         self.interactions.insert(id, interaction);
-        // Interactions reach the bot whatever its intents.
-        let dispatch = Dispatch::of_user("INTERACTION_CREATE", Intents::empty(), &d).about(id);
-        self.emit(Dispatch { guild_id, ..dispatch });
+        self.dispatch_interaction(id, guild_id, &d);
         Some(id)
     }
 
@@ -66,6 +80,25 @@ impl State {
     #[must_use]
     pub fn interaction(&self, id: Id) -> Option<&Interaction> {
         self.interactions.get(&id)
+    }
+
+    /// Delivers an interaction by HTTP if the application has an endpoint, else by the gateway: Discord uses one of the two ways only.
+    /// <https://discord.com/developers/docs/interactions/receiving-and-responding#receiving-an-interaction>
+    fn dispatch_interaction(&self, id: Id, guild_id: Option<Id>, d: &Value) {
+        let Some(url) = &self.interactions_endpoint else {
+            // Interactions reach the bot whatever its intents.
+            let dispatch = Dispatch::of_user("INTERACTION_CREATE", Intents::empty(), d).about(id);
+            self.emit(Dispatch { guild_id, ..dispatch });
+            return;
+        };
+        // The receiver ends with the emulator.
+        let _ = self.to_endpoint.send(HttpInteraction {
+            id,
+            token: d["token"].as_str().unwrap_or_default().to_owned(),
+            url: url.clone(),
+            body: to_body(d),
+            mark: self.marked,
+        });
     }
 
     fn interaction_event(&self, new: &NewInteraction, id: Id, token: &str) -> Option<Value> {

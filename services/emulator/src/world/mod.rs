@@ -29,11 +29,12 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{mpsc::UnboundedSender, watch};
+use url::Url;
 
 pub(crate) use emit::to_body;
 pub use emit::{Dispatch, Subscribers};
-pub use interactions::NewInteraction;
+pub use interactions::{HttpInteraction, NewInteraction};
 
 use crate::{
     clock::Clock,
@@ -48,13 +49,21 @@ pub struct World {
 }
 
 impl World {
-    /// A world with an application and its bot, without servers.
+    /// A world with an application and its bot, without servers. `to_endpoint` takes the interactions that are delivered by HTTP.
     #[must_use]
-    pub fn new(application: Application, token: String, clock: Clock, subscribers: Arc<dyn Subscribers>) -> Self {
+    pub fn new(
+        application: Application,
+        token: String,
+        clock: Clock,
+        subscribers: Arc<dyn Subscribers>,
+        to_endpoint: UnboundedSender<HttpInteraction>,
+    ) -> Self {
         let bot = User::bot(application.id, &application.name);
         let state = State {
             clock,
             subscribers,
+            to_endpoint,
+            interactions_endpoint: None,
             last_id: 0,
             bot_id: bot.id,
             token,
@@ -135,6 +144,9 @@ impl Application {
 pub struct State {
     pub(crate) clock: Clock,
     subscribers: Arc<dyn Subscribers>,
+    to_endpoint: UnboundedSender<HttpInteraction>,
+    /// Checked address to which interactions are delivered instead of the gateway.
+    pub(crate) interactions_endpoint: Option<Url>,
     last_id: u64,
     /// User id of the bot.
     pub(crate) bot_id: Id,

@@ -6,6 +6,7 @@
 mod api_key;
 mod audit;
 mod backup;
+mod canary;
 mod commands;
 mod configurations;
 mod database;
@@ -94,6 +95,9 @@ enum Task {
     Backup(backup::BackupTask),
     /// Switches posts of a server on or off: live leaderboard, joins and departures, weekly digest
     Posts(posts::PostsTask),
+    /// Shows, sets or raises the share of servers that the canary workers serve (requires `DATABASE_ADMIN_URL`)
+    #[command(subcommand)]
+    Canary(canary::CanaryTask),
     /// Stops every write to Discord in an emergency, ends that, shows its state, or drills it
     #[command(subcommand)]
     KillSwitch(kill_switch::KillSwitchTask),
@@ -138,6 +142,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Some(Task::Welcome(task)) => task.run(),
         Some(Task::Backup(task)) => task.run(),
         Some(Task::Posts(task)) => task.run(),
+        Some(Task::Canary(task)) => task.run(),
         Some(Task::KillSwitch(task)) => task.run(),
         Some(Task::EndTakeover(task)) => task.run(),
         Some(Task::Unfreeze(task)) => task.run(),

@@ -1,5 +1,5 @@
 //! `/admin-stats`: the health of the community for its admins: the ranking's age, jobs, failures, and what the bot lacks in the server. Its
-//! buttons switch posts on and off.
+//! buttons switch posts on and off, and one opens the status page.
 //!
 //! What is read from Discord is left out, and that is stated, when it does not respond in time. A switch, its audit entry and the claim
 //! commit together; a second run finds the claim, changes nothing and sends the same reply.
@@ -23,6 +23,7 @@ use crate::interaction::reply::{CommandError, CommandResult, Reply, message};
 use crate::jobs::notify::posts::channel_name;
 use crate::render::admin_stats::{self, AdminStatsView, BotAccess};
 use crate::render::post_switches::{self, NAME, OFF, ON, POST, PostChannel, PostLine};
+use crate::status_link;
 
 /// Each use may be three calls to Discord.
 const COOLDOWN: Duration = Duration::from_secs(5);
@@ -132,7 +133,11 @@ async fn show(context: &CommandContext<'_>, done: Option<&str>) -> CommandResult
         done,
     };
     let embed = admin_stats::embed(&context.render_context()?, &view);
-    Ok(Reply::Message(message(embed, post_switches::buttons(&posts))))
+    let link = status_link::begin(context.services, community.id(), context.invocation.author.id.get()).await;
+    Ok(Reply::Message(message(
+        embed,
+        admin_stats::components(&posts, link.as_deref()),
+    )))
 }
 
 /// The posts that the theme has. `access` has the channels of the server; `None` if Discord did not respond.

@@ -77,6 +77,30 @@ async fn check_eligibility_is_counted_and_has_a_cooldown() {
     assert_eq!(answers, Some(1.0));
 }
 
+/// Each reply has another link: the one before works no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn admin_stats_has_a_link_to_the_status_page() {
+    let (platform, _worker) = Platform::with_worker().await;
+    let mut links = Vec::new();
+    for _ in 0..2 {
+        platform.delete_cooldowns();
+        let id = platform.send_command("chani", "admin-stats", json!({})).await;
+        platform.deliver_with_permissions("8").await;
+        let reply = platform.control.answered(&id).await;
+        assert_eq!(reply["ephemeral"], true, "{reply:#}");
+        let rows = reply["message"]["components"].as_array().unwrap();
+        let buttons = rows.iter().flat_map(|row| row["components"].as_array().unwrap());
+        let urls: Vec<_> = buttons.filter_map(|button| button["url"].as_str()).collect();
+        let [url] = urls.as_slice() else {
+            panic!("one link: {reply:#}");
+        };
+        let token = url.strip_prefix("https://verify.example.org/status/sign-in/").unwrap();
+        assert!(arrakis_contracts::status::split_token(token).is_some(), "{url}");
+        links.push((*url).to_owned());
+    }
+    assert_ne!(links[0], links[1]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn position_shows_rank_holding_and_tier() {
     let (platform, _worker) = Platform::with_worker().await;

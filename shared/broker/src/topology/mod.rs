@@ -136,6 +136,12 @@ pub struct Topology {
 }
 
 impl Topology {
+    /// The queues of the shadow workers, with their bindings to exchanges that exist.
+    #[must_use]
+    pub fn shadow(&self) -> Self {
+        objects::shadow(self)
+    }
+
     /// The exchanges, queues and bindings for this order of interactions: one queue with priorities, or one queue for each
     /// class.
     pub fn new(priorities: Priorities) -> Self {

@@ -38,7 +38,67 @@ pub(super) fn topology(priorities: Priorities) -> Topology {
     }
     jobs(&mut topology);
     retries(&mut topology);
+    canary(&mut topology);
     topology
+}
+
+/// A copy of each queue whose messages stable workers hand over to canary workers. They are published by queue name, so no binding exists.
+fn canary(topology: &mut Topology) {
+    let handed_over = [names::INTERACTIONS, names::EVENTS_GUILD];
+    let is_handed_over = |queue: &&Queue| {
+        let below = |name: &&str| queue.name == **name || queue.name.starts_with(&format!("{name}."));
+        handed_over.iter().any(below)
+    };
+    let copies = topology.queues.iter().filter(is_handed_over).map(|queue| Queue {
+        name: names::canary(&queue.name),
+        kind: queue.kind,
+        arguments: queue.arguments.clone(),
+        reason: "messages of servers that the canary workers serve; the same options as the queue of the stable workers, which hand them over",
+    });
+    let copies: Vec<Queue> = copies.collect();
+    topology.queues.extend(copies);
+}
+
+/// The queues of the shadow workers, of the same bindings as the queues they copy. No part of [`topology`]: shadow workers declare them, and the
+/// broker deletes them once no shadow worker consumes them.
+pub(super) fn shadow(topology: &Topology) -> Topology {
+    let mut shadow = Topology {
+        exchanges: Vec::new(),
+        queues: Vec::new(),
+        bindings: Vec::new(),
+        priorities: topology.priorities,
+    };
+    let copied = |queue: &str| {
+        let below = |name: &str| queue == name || queue.starts_with(&format!("{name}."));
+        below(names::INTERACTIONS) || below(names::EVENTS_GUILD)
+    };
+    for queue in topology.queues.iter().filter(|queue| copied(&queue.name)) {
+        shadow.queues.push(Queue {
+            name: names::shadow(&queue.name),
+            kind: QueueKind::Classic,
+            arguments: vec![
+                integer(
+                    "x-max-length",
+                    2_000,
+                    "shadow workers that are too slow lose the oldest messages, which nobody waits for",
+                ),
+                integer(
+                    "x-message-ttl",
+                    60_000,
+                    "the answer of an older message is not compared",
+                ),
+                integer("x-expires", 120_000, "without shadow workers nothing is copied"),
+            ],
+            reason: "copies of messages for the shadow workers, which answer them to nobody",
+        });
+    }
+    for binding in topology.bindings.iter().filter(|binding| copied(&binding.queue)) {
+        shadow.bindings.push(Binding {
+            queue: names::shadow(&binding.queue),
+            ..binding.clone()
+        });
+    }
+    shadow
 }
 
 fn dead_letters(topology: &mut Topology) {

@@ -64,6 +64,55 @@ async fn hanging_handler_is_cancelled_and_the_next_message_is_handled() {
     world.finish(&[&names::retry(5), names::EVENTS_GUILD]).await;
 }
 
+/// As the stable workers take from the canary's queues: nothing while the other consumer has room, and the rest at once when it has none.
+#[tokio::test]
+async fn consumer_of_lower_priority_takes_what_the_other_has_no_room_for() {
+    let world = World::new().await;
+    let (stop, release) = (StopTokens::default(), Arc::new(tokio::sync::Semaphore::new(0)));
+    let (first, second) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let options = |priority| ConsumeOptions {
+        prefetch: 2,
+        priority,
+        ..world.consume_options(names::EVENTS_GUILD)
+    };
+    let (count, gate) = (first.clone(), release.clone());
+    let preferred = world.consume(options(0), &stop, move |_| {
+        let (count, gate) = (count.clone(), gate.clone());
+        async move {
+            count.fetch_add(1, Ordering::SeqCst);
+            let _ = gate.acquire().await;
+            Verdict::Done
+        }
+    });
+    let count = second.clone();
+    let other = world.consume(options(-10), &stop, move |_| {
+        let count = count.clone();
+        async move {
+            count.fetch_add(1, Ordering::SeqCst);
+            Verdict::Done
+        }
+    });
+    eventually(
+        async || world.consumers(names::EVENTS_GUILD).await == 2,
+        "both consumers",
+    )
+    .await;
+    for number in 0..2 {
+        world.publisher().publish(&join(number.to_string())).await.unwrap();
+    }
+    eventually(async || first.load(Ordering::SeqCst) == 2, "the preferred consumer").await;
+    assert_eq!(second.load(Ordering::SeqCst), 0);
+    for number in 2..7 {
+        world.publisher().publish(&join(number.to_string())).await.unwrap();
+    }
+    eventually(async || second.load(Ordering::SeqCst) == 5, "the other consumer").await;
+    release.add_permits(100);
+    stop.soft.cancel();
+    preferred.await.unwrap();
+    other.await.unwrap();
+    world.finish(&[names::EVENTS_GUILD]).await;
+}
+
 #[tokio::test]
 async fn soft_stop_finishes_running_handlers_and_requeues_the_rest() {
     let world = World::new().await;

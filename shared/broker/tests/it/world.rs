@@ -74,6 +74,7 @@ impl World {
             isolation: arrakis_broker::Isolation::default(),
             queue: queue.to_owned(),
             prefetch: 10,
+            priority: 0,
             limit: None,
             retries: RetryPublisher::new(self.publisher()),
             topology: Some(self.topology.clone()),
@@ -132,6 +133,15 @@ impl World {
 
     /// Number of messages that are ready in a queue; 0 if there is no such queue.
     pub(crate) async fn count(&self, queue: &str) -> u32 {
+        self.counts(queue).await.0
+    }
+
+    /// Number of consumers of a queue; 0 if there is no such queue.
+    pub(crate) async fn consumers(&self, queue: &str) -> u32 {
+        self.counts(queue).await.1
+    }
+
+    async fn counts(&self, queue: &str) -> (u32, u32) {
         let channel = self.connection.current().await.unwrap().channel().await.unwrap();
         let options = QueueDeclareOptions {
             passive: true,
@@ -140,9 +150,9 @@ impl World {
         let declared = channel
             .queue_declare(queue.into(), options, FieldTable::default())
             .await;
-        let Ok(declared) = declared else { return 0 };
+        let Ok(declared) = declared else { return (0, 0) };
         let _ = channel.close(200, "done".into()).await;
-        declared.message_count()
+        (declared.message_count(), declared.consumer_count())
     }
 
     /// Ends the test: fails it when messages are left that it does not expect. Counts over AMQP, since the counts of the

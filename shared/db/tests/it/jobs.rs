@@ -243,3 +243,59 @@ async fn parameters_are_replaced_until_an_attempt_begins() {
         assert_eq!(jobs.get(ID).await.unwrap().unwrap().payload, payload);
     });
 }
+
+#[tokio::test]
+async fn overview_has_open_and_lately_failed_jobs_of_one_community_or_of_all() {
+    let (test, database, community) = one_community().await;
+    let admin = test.admin().await;
+    let now = OffsetDateTime::now_utc();
+    let failed = JobOutcome::Failed { error: "no such role" };
+    let mut tx = database.tenant(community).await.unwrap();
+    for id in ["failed", "queued", "running", "succeeded"] {
+        let job = NewJob {
+            id,
+            due_at: now,
+            ..job()
+        };
+        assert!(tx.jobs().enqueue(&job).await.unwrap());
+        if id != "queued" {
+            tx.jobs().start(id, now).await.unwrap();
+        }
+    }
+    assert!(tx.jobs().end("failed", 1, &failed).await.unwrap());
+    assert!(tx.jobs().end("succeeded", 1, &JobOutcome::Succeeded).await.unwrap());
+    tx.commit().await.unwrap();
+    let mut tx = database.global().await.unwrap();
+    let platform = NewJob {
+        id: "of-the-platform",
+        due_at: now,
+        ..job()
+    };
+    assert!(tx.jobs().enqueue(&platform).await.unwrap());
+    tx.commit().await.unwrap();
+
+    let mut tx = database.tenant(community).await.unwrap();
+    let ids = |jobs: Vec<arrakis_db::JobRow>| jobs.into_iter().map(|job| job.id).collect::<Vec<_>>();
+    let week = now - Duration::days(7);
+    assert_eq!(
+        ids(tx.overview_jobs(week).await.unwrap()),
+        ["running", "failed", "queued"]
+    );
+    let tomorrow = now + Duration::days(1);
+    assert_eq!(ids(tx.overview_jobs(tomorrow).await.unwrap()), ["running", "queued"]);
+    let all = admin.overview_jobs(week).await.unwrap();
+    let mut found: Vec<_> = all
+        .iter()
+        .map(|listed| (listed.job.id.as_str(), listed.community.is_some()))
+        .collect();
+    found.sort_unstable();
+    assert_eq!(
+        found,
+        [
+            ("failed", true),
+            ("of-the-platform", false),
+            ("queued", true),
+            ("running", true)
+        ]
+    );
+}

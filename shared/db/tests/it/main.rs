@@ -32,6 +32,7 @@ mod posts;
 mod reconcile;
 mod registry;
 mod rights;
+mod rollouts;
 mod shared_facts;
 mod synthesis;
 mod telegram_notices;

@@ -197,6 +197,8 @@ const APP_RIGHTS: [(&str, &str); 68] = [
     ("profiles", "arw"),
     ("reconcile_reports", "arwd"),
     ("role_bindings", "arwd"),
+    ("rollout_reports", "rw"),
+    ("rollouts", "r"),
     ("rule_changes", "arw"),
     ("shadow_states", "arw"),
     ("subscriptions", "arw"),

@@ -22,6 +22,8 @@ pub enum ProtectedOperation {
     HighRiskApproval,
     /// Removal of a second factor, and new backup codes.
     MfaReset,
+    /// Replay of a dead letter from the status page.
+    ReplayDeadLetter,
 }
 
 /// A text that is not a protected operation.
@@ -31,7 +33,7 @@ pub struct ProtectedOperationError(String);
 
 impl ProtectedOperation {
     /// Every protected operation.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::DeleteChannels,
         Self::DeleteRoles,
         Self::Teardown,
@@ -40,6 +42,7 @@ impl ProtectedOperation {
         Self::AdminTakeover,
         Self::HighRiskApproval,
         Self::MfaReset,
+        Self::ReplayDeadLetter,
     ];
 
     /// The operation as JSON, audit entries and columns have it.
@@ -54,6 +57,7 @@ impl ProtectedOperation {
             Self::AdminTakeover => "admin_takeover",
             Self::HighRiskApproval => "high_risk_approval",
             Self::MfaReset => "mfa_reset",
+            Self::ReplayDeadLetter => "replay_dead_letter",
         }
     }
 }

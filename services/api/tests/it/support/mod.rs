@@ -1,5 +1,6 @@
 //! The set-up of one test: its own database, Redis and vhost, and the api.
 
+pub(crate) mod browser;
 mod document;
 mod seed;
 pub(crate) mod slack;
@@ -61,6 +62,19 @@ impl TestApi {
 
     /// An api with a changed configuration.
     pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_at(|config, _| change(config)).await
+    }
+
+    /// An api whose public address is the one at which it listens, for a browser.
+    pub(crate) async fn start_for_browser(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_at(|config, address| {
+            config.public_address = format!("http://{address}").parse().unwrap();
+            change(config);
+        })
+        .await
+    }
+
+    async fn start_at(change: impl FnOnce(&mut Config, SocketAddr)) -> Self {
         arrakis_runtime::install_crypto_provider();
         let (test_database, redis, vhost) = (
             TestDatabase::create().await,
@@ -72,10 +86,10 @@ impl TestApi {
         topology.declare(&connection.current().await.unwrap()).await.unwrap();
         let pairs = environment(&test_database, &redis.url(), &vhost);
         let mut config = Reader::load(Service::Api, Source::pairs(pairs), Config::read).unwrap();
-        change(&mut config);
-        let runtime = Runtime::for_test(Service::Api);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        change(&mut config, address);
+        let runtime = Runtime::for_test(Service::Api);
         tokio::spawn({
             let runtime = runtime.clone();
             async move { serve_on(listener, config, runtime).await.unwrap() }
@@ -144,6 +158,17 @@ impl TestApi {
         let answer = Answer { status, headers, text };
         self.document.check(&method, &path, &answer);
         answer
+    }
+
+    /// Sends a request of a browser, which the document does not describe, without following redirects.
+    pub(crate) async fn browse(&self, request: RequestBuilder) -> Answer {
+        let request = request.build().unwrap();
+        let client = Client::builder().pool_max_idle_per_host(0).no_proxy();
+        let client = client.redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let response = client.execute(request).await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let text = response.text().await.unwrap();
+        Answer { status, headers, text }
     }
 
     /// The document.

@@ -174,6 +174,12 @@ fn edit_own(call: &Call) -> ApiResult<RouteResponse> {
                 FormField::Value(value) => drop(state.application.settings.insert(key, value)),
             }
         }
+        // Another address is not checked here, so it is stored and returned only; interactions come by the gateway.
+        let kept = state.application.settings.get("interactions_endpoint_url");
+        let is_kept = |url: &url::Url| kept.and_then(Value::as_str) == Some(url.as_str());
+        if !state.interactions_endpoint.as_ref().is_some_and(is_kept) {
+            state.interactions_endpoint = None;
+        }
         Ok(RouteResponse::json(&view(state)))
     })
 }

@@ -14,6 +14,7 @@ mod components;
 mod connections;
 mod faults;
 mod gateway;
+mod interactions_endpoint;
 mod ledger;
 mod load;
 mod members;

@@ -6,10 +6,10 @@ use arrakis_db::{CommunityCounts, FailedJobs, Frozen, OpenJobs, RecordedProblem,
 use arrakis_domain::{Color, Plan, RoleKey, RuleSetId};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use twilight_model::channel::message::Embed;
+use twilight_model::channel::message::{Component, Embed};
 
 use super::post_switches::{self, PostLine};
-use super::{Freshness, RenderContext, full_field, inline_field, next_step, text};
+use super::{Freshness, RenderContext, buttons, full_field, inline_field, next_step, text};
 
 /// Colour when nothing needs attention.
 const HEALTHY: Color = Color::from_rgb(0x28_a7_45);
@@ -65,6 +65,14 @@ pub struct AdminStatsView<'a> {
     pub posts: &'a [PostLine<'a>],
     /// The sentence about the post that was switched, if one was.
     pub done: Option<&'a str>,
+}
+
+/// The buttons that switch posts, and the link to the status page.
+pub fn components(posts: &[PostLine<'_>], status_page: Option<&str>) -> Vec<Component> {
+    let mut rows = post_switches::buttons(posts);
+    let link = status_page.map(|url| buttons::link("Open the status page (once, within 5 minutes)", url));
+    rows.extend(buttons::rows(link.into_iter().collect()));
+    rows
 }
 
 /// Renders the health.

@@ -272,6 +272,7 @@ pub fn services(database: Database) -> Services {
         kill_switch: arrakis_kill_switch::PlatformSwitch::default(),
         backups: None,
         approvals: arrakis_worker::approvals::Approvals::default(),
+        status_page: None,
     }
 }
 

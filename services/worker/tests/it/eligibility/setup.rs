@@ -103,6 +103,7 @@ impl Setup {
             kill_switch: arrakis_kill_switch::PlatformSwitch::default(),
             backups: None,
             approvals: arrakis_worker::approvals::Approvals::default(),
+            status_page: None,
             verification: None,
         };
         let mut tx = database.global().await.unwrap();

@@ -5,6 +5,7 @@ mod admin;
 mod assertions;
 mod control;
 mod gateway_client;
+mod interactions_service;
 mod seed;
 mod test_consumer;
 mod worker;
@@ -29,11 +30,13 @@ pub use self::admin::MANAGE_GUILD;
 pub use self::assertions::{assert_description, assert_refusal, description, embed, follow_ups, is_ephemeral};
 pub use self::control::Control;
 pub use self::gateway_client::{Dispatch, GatewayClient};
+pub use self::interactions_service::InteractionsService;
 pub use self::seed::Community;
 pub use self::test_consumer::{Behavior, TestCommand, eligibility_provider};
 pub use self::worker::Worker;
 
 const CREDENTIAL: &str = "the-workers-credential";
+const SHADOW_CREDENTIAL: &str = "the-credential-of-the-shadow";
 /// The credential of the kill switch at the proxy.
 pub const KILL_SWITCH_CREDENTIAL: &str = "the-credential-of-the-kill-switch";
 /// Address of the wallet page.
@@ -53,6 +56,16 @@ pub struct Platform {
     test_database: TestDatabase,
     _proxy_runtime: StopOnDrop,
     gateway_client: GatewayClient,
+    /// The endpoint by which interactions are published, if not directly.
+    by_http: Option<InteractionsService>,
+}
+
+/// A shadow worker with its copies.
+pub struct Shadow {
+    pub worker: Worker,
+    pub database: Database,
+    _test_database: TestDatabase,
+    _redis: TestRedis,
 }
 
 /// Stops a service of this process at the end of its test.
@@ -94,6 +107,10 @@ impl Platform {
         let base = emulator.addresses().rest.clone();
         let (proxy, proxy_runtime) = start_proxy(&emulator.token(), &base, &redis, tune).await;
         let gateway_client = GatewayClient::connect(emulator.addresses(), &emulator.token()).await;
+        let by_http = match std::env::var(interactions_service::DELIVERY).as_deref() {
+            Ok("http") => Some(InteractionsService::start(&emulator, &vhost.url()).await),
+            _ => None,
+        };
         Self {
             publisher: Publisher::new(connection.clone()),
             control,
@@ -107,6 +124,7 @@ impl Platform {
             test_database,
             _proxy_runtime: proxy_runtime,
             gateway_client,
+            by_http,
         }
     }
 
@@ -138,6 +156,29 @@ impl Platform {
             ("VERIFY_BASE_URL", VERIFY_BASE_URL.to_owned()),
             ("WORKER_GRACE_SECONDS", "5".to_owned()),
         ]
+    }
+
+    /// A shadow worker with a database and a Redis of its own.
+    pub async fn shadow(&self) -> Shadow {
+        let (test_database, redis) = (TestDatabase::create().await, TestRedis::create());
+        let database = test_database.database().await;
+        seed::copy(&database, &self.community).await;
+        let mut environment = self.environment();
+        for (name, value) in &mut environment {
+            match *name {
+                "DATABASE_URL" => *value = test_database.app_url(),
+                "REDIS_URL" => *value = redis.url(),
+                "DISCORD_PROXY_CREDENTIAL" => *value = SHADOW_CREDENTIAL.to_owned(),
+                _ => {}
+            }
+        }
+        environment.push(("WORKER_GROUP", "shadow".to_owned()));
+        Shadow {
+            worker: Worker::start(&environment).await,
+            database,
+            _test_database: test_database,
+            _redis: redis,
+        }
     }
 
     /// URL of the database's owner, for `migrate`.
@@ -187,7 +228,12 @@ impl Platform {
 
     /// Publishes a dispatch as the ingestor does.
     pub async fn publish(&self, dispatch: &Dispatch) {
-        self.publish_labelled(dispatch, &dispatch.labels()).await;
+        match &self.by_http {
+            Some(endpoint) if dispatch.event == "INTERACTION_CREATE" => {
+                assert_eq!(endpoint.deliver(&self.emulator, &dispatch.body).await, 202);
+            }
+            _ => self.publish_labelled(dispatch, &dispatch.labels()).await,
+        }
     }
 
     pub async fn publish_labelled(&self, dispatch: &Dispatch, labels: &Labels) {
@@ -276,7 +322,10 @@ async fn start_proxy(
     let pairs = [
         ("DISCORD_TOKEN", token.to_owned()),
         ("DISCORD_API_BASE", base.to_owned()),
-        ("PROXY_CREDENTIALS", format!("worker={CREDENTIAL}")),
+        (
+            "PROXY_CREDENTIALS",
+            format!("worker={CREDENTIAL},shadow={SHADOW_CREDENTIAL}"),
+        ),
         ("REDIS_URL", redis.url()),
     ];
     let mut config = Reader::load(Service::DiscordProxy, Source::pairs(pairs), proxy::Config::read).unwrap();

@@ -89,6 +89,12 @@ pub async fn community(control: &Control, database: &Database) -> Community {
     community
 }
 
+/// Writes the same rows to another database, as a copy has them.
+pub async fn copy(database: &Database, community: &Community) {
+    let theme = Registry::load(None).unwrap().theme("sietch").unwrap().clone();
+    rows(database, community, &theme).await;
+}
+
 async fn server(control: &Control, theme: &Theme) -> Value {
     let roles = theme.roles.iter().filter(|role| role.given_to.is_automatic());
     let roles: Vec<_> = roles.map(|role| json!({"name": role.name})).collect();

@@ -223,6 +223,7 @@ impl Platform {
             kill_switch: arrakis_kill_switch::PlatformSwitch::default(),
             backups: None,
             approvals: arrakis_worker::approvals::Approvals::default(),
+            status_page: None,
         }
     }
 
@@ -241,6 +242,7 @@ impl Platform {
             isolation: arrakis_broker::Isolation::default(),
             queue: names::INTERACTIONS.to_owned(),
             prefetch,
+            priority: 0,
             limit: Some(Duration::from_secs(60)),
             retries: RetryPublisher::new(self.publisher.clone()),
             topology: None,

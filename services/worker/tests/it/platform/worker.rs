@@ -41,7 +41,9 @@ impl Worker {
             "the worker ended: {:?}",
             self.runtime.health.unhealthy_components()
         );
-        let consumes = self.metric("arrakis_worker_consuming{queue=\"arrakis.interactions\"}") == Some(1.0);
+        let consumes = ["interactions", "canary.interactions", "shadow.interactions"]
+            .iter()
+            .any(|queue| self.metric(&format!("arrakis_worker_consuming{{queue=\"arrakis.{queue}\"}}")) == Some(1.0));
         consumes && self.runtime.health.status() != HealthStatus::Down
     }
 

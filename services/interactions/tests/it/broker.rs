@@ -1,0 +1,68 @@
+//! A broker that is unavailable: the response is an error within the three seconds that Discord waits, and nothing is acknowledged that the
+//! broker has not confirmed.
+
+use arrakis_runtime::HealthStatus;
+use arrakis_test_support::{Direction, TrafficFaults, eventually};
+use reqwest::StatusCode;
+
+use crate::world::{World, command};
+
+#[tokio::test]
+async fn interaction_is_refused_while_the_broker_is_away() {
+    let world = World::new().await;
+    world.network.refuse(true);
+    world.network.close_connections();
+    world.until_health(HealthStatus::Down).await;
+    let (status, text) = world.deliver(command(1).to_string()).await;
+    assert_eq!(
+        (status, text.as_str()),
+        (StatusCode::SERVICE_UNAVAILABLE, "temporarily unavailable")
+    );
+    assert_eq!(world.counted("unavailable"), 1);
+    world.network.refuse(false);
+    world.until_health(HealthStatus::Up).await;
+    assert_eq!(world.deliver(command(2).to_string()).await.0, StatusCode::ACCEPTED);
+    let got = world.take(1).await;
+    assert_eq!(got[0].labels.event_id.as_str(), "2");
+    world.finish().await;
+}
+
+/// The broker has the message, and its confirmation is lost: the outcome is unknown, so the response is an error.
+#[tokio::test]
+async fn interaction_without_a_confirmation_is_not_acknowledged() {
+    let world = World::new().await;
+    let swallowed = TrafficFaults {
+        swallowed: true,
+        ..TrafficFaults::default()
+    };
+    world.network.set(Direction::ToClient, swallowed);
+    let (status, _) = world.deliver(command(1).to_string()).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(world.counted("published"), 0);
+    world.network.set(Direction::ToClient, TrafficFaults::default());
+    world.network.close_connections();
+    // A worker finds that this interaction is over.
+    assert_eq!(world.take(1).await[0].labels.event_id.as_str(), "1");
+    let accepted = async || world.deliver(command(2).to_string()).await.0 == StatusCode::ACCEPTED;
+    eventually(accepted, "interactions to be published again").await;
+    let got = world.take(1).await;
+    assert_eq!(got[0].labels.event_id.as_str(), "2");
+    drain(&world).await;
+    world.finish().await;
+}
+
+/// Attempts before the first success may have been stored as well.
+async fn drain(world: &World) {
+    while world.vhost.messages("arrakis.interactions").await > 0 {
+        world.take(1).await;
+    }
+}
+
+#[tokio::test]
+async fn interaction_is_published_after_a_queue_was_deleted() {
+    let world = World::new().await;
+    world.delete_queue("arrakis.interactions").await;
+    // The alternate exchange keeps it: no interaction is refused because of a missing queue.
+    assert_eq!(world.deliver(command(1).to_string()).await.0, StatusCode::ACCEPTED);
+    world.finish_with(&["arrakis.unrouted"]).await;
+}
