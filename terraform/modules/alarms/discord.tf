@@ -1,5 +1,5 @@
 # From the topic to the webhook of a Discord channel: SNS → SQS → EventBridge Pipes → API destination. No program of ours and no Lambda takes
-# part, so that an alarm about the platform does not need the platform. Reasons: docs/decisions/0080-alarms-reach-discord-by-a-pipe.md.
+# part, so that an alarm about the platform does not need the platform. Reasons: docs/decisions/0072-alarms-reach-discord-by-a-pipe.md.
 
 locals {
   discord_count = var.discord_webhook_secret_arn == null ? 0 : 1
