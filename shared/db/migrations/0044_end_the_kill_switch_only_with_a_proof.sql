@@ -70,7 +70,7 @@ create function check_kill_switch_event() returns trigger
 as $$
 begin
     new.recorded_at := clock_timestamp();
-    if new.version > extract(epoch from new.recorded_at) * 1000 + case when new.is_on then 86400000 else 172800000 end then
+    if new.version > extract(epoch from new.recorded_at) * 1000 + (case when new.is_on then 86400000 else 172800000 end) then
         raise exception 'version % of the kill switch is too far in the future', new.version using errcode = 'check_violation';
     end if;
     return new;
