@@ -6,7 +6,8 @@
 //! | module | owns |
 //! |---|---|
 //! | [`check()`] | a check from plan to report |
-//! | [`terraform`], [`gaib`] | formats of plans, input of the policies |
+//! | [`terraform`], [`gaib`], [`plan`] | formats of plans, input of the policies |
+//! | [`files`], `inputs` | the files that the command line names: plans, estimates, policies, migrations |
 //! | [`engine`], [`protected`] | evaluation of Rego, the types that hold data |
 //! | [`sql`] | SQL that disables row-level security |
 //! | [`cost`], [`estimate`] | Infracost: its reports, its API |
@@ -30,9 +31,11 @@ pub mod finding;
 #[cfg(test)]
 mod fuzz;
 pub mod gaib;
+mod inputs;
 mod json;
 mod mask;
 pub mod metrics;
+pub mod plan;
 pub mod policy_tests;
 pub mod protected;
 mod record;

@@ -90,6 +90,13 @@ fn contradiction(record: &Record, approval: &ApprovalView) -> Option<&'static st
     let in_time = record.decided_at >= record.submitted_at
         && record.decided_at < record.submitted_at + VALIDITY
         && record.decided_at < approval.expires_at;
+    // What `wait` prints is of the api.
+    let is_decision = approval.decision.as_ref().is_none_or(|decision| {
+        decision.by == record.decided_by
+            && decision.via == record.via
+            && decision.second_factor == record.second_factor
+            && decision.at == record.decided_at
+    });
     let checks = [
         ("record", record.record == VERSION),
         ("approval", record.approval == approval.id),
@@ -113,6 +120,7 @@ fn contradiction(record: &Record, approval: &ApprovalView) -> Option<&'static st
         ("account", !record.account.is_empty()),
         ("second_factor", record.second_factor || !record.needs_mfa),
         ("decided_at", in_time),
+        ("decision", is_decision),
     ];
     checks.into_iter().find(|(_, holds)| !holds).map(|(field, _)| field)
 }
