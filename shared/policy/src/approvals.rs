@@ -105,7 +105,7 @@ impl WaitingArguments {
     fn keys(&self) -> Result<TrustedKeys, String> {
         if self.trusted_keys.is_empty() && !self.unsigned {
             return Err(
-                "no key is trusted, so that no approval would count: set APPROVAL_TRUSTED_KEYS to what `arrakis-worker signing keys` prints, or \
+                "no key is trusted, so that no approval would count: set APPROVAL_TRUSTED_KEYS to the first column of `arrakis-worker signing keys`, or \
                  give --unsigned in a deployment without a signing key"
                     .to_owned(),
             );

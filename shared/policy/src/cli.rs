@@ -14,9 +14,9 @@ use crate::cost;
 use crate::estimate::Estimator;
 use crate::files;
 use crate::inputs::InputArguments;
-use crate::policy_tests;
 use crate::report::{Format, Report, Verdict, printable};
 use crate::supervise;
+use crate::test_runner;
 
 const EXIT_CODES: &str = "\
 Exit codes of check: 0 passed; 1 error of the command, such as a path that does not exist; 2 needs an approval; 3 rejected.
@@ -252,7 +252,7 @@ fn test(dir: &std::path::Path, json: bool) -> Result<u8, String> {
 /// Runs the tests in this process, with limits.
 fn evaluate_tests(dir: &std::path::Path, json: bool) -> Result<u8, String> {
     supervise::limit_memory().map_err(|error| format!("the limit of memory was refused: {error}"))?;
-    let results = policy_tests::run(&files::read_policies(dir, true)?)?;
+    let results = test_runner::run(&files::read_policies(dir, true)?)?;
     let failed = results.iter().filter(|result| result.failure.is_some()).count();
     if json {
         print(&format!(

@@ -13,7 +13,7 @@
 //! | [`cost`], [`estimate`] | Infracost: its reports, its API |
 //! | [`finding`], [`risk`], [`report`] | results of rules, the score, the result |
 //! | [`approvals`], `record` | `submit` and `wait`: requests to the api, verification of the signed decision |
-//! | [`supervise`], [`cli`] | the command `arrakis-policy` |
+//! | [`supervise`], [`cli`], [`test_runner`] | the command `arrakis-policy`: child process, arguments, `test` |
 //!
 //! To add a built-in rule: a rule in `policies/arrakis-terraform.rego`, a test in `tests/it/`. To add a protected type: a line in
 //! `policies/data.json`.
@@ -36,7 +36,6 @@ mod json;
 mod mask;
 pub mod metrics;
 pub mod plan;
-pub mod policy_tests;
 pub mod protected;
 mod record;
 pub mod report;
@@ -44,6 +43,7 @@ pub mod risk;
 pub mod sql;
 pub mod supervise;
 pub mod terraform;
+pub mod test_runner;
 
 pub use check::{Inputs, MAX_PLAN_BYTES, TIME_LIMIT, check, check_until, read_plan};
 pub use finding::Finding;

@@ -71,8 +71,8 @@ pub(crate) fn check_record(approval: &ApprovalView, signed: &SignedApproval, key
     let verified = keys.verify_for(SigningPurpose::Approval, signed.record.as_bytes(), &signature);
     verified.map_err(|error| match error {
         SignError::UnknownKey { key, version } => format!(
-            "no trusted key has signed the record, which names the key {key} in version {version}; public keys of the workers are printed by \
-             `arrakis-worker signing keys` and belong in APPROVAL_TRUSTED_KEYS"
+            "no trusted key has signed the record, which names the key {key} in version {version}; public keys of the workers are the \
+             first column of `arrakis-worker signing keys` and belong in APPROVAL_TRUSTED_KEYS"
         ),
         other => format!("the record is not authentic: {other}"),
     })?;

@@ -1,7 +1,7 @@
 //! Policies of operators: what they add, and that a broken one rejects.
 
 use arrakis_policy::engine::PolicySet;
-use arrakis_policy::policy_tests;
+use arrakis_policy::test_runner;
 
 use crate::support::{assert_blocked_by, assert_passed, assert_warned_by, check_with, folder, plan_file};
 
@@ -211,7 +211,7 @@ fn tested(text: &str) -> Result<Vec<(String, bool)>, String> {
         files: vec![("acme_test.rego".to_owned(), text.to_owned())],
         ..PolicySet::default()
     };
-    let results = policy_tests::run(&policies)?;
+    let results = test_runner::run(&policies)?;
     Ok(results
         .into_iter()
         .map(|result| (result.name, result.failure.is_none()))
@@ -250,7 +250,7 @@ fn folder_without_tests_fails() {
 #[test]
 fn example_of_the_guide_passes_its_tests() {
     let policies = arrakis_policy::files::read_policies(&folder("policies/good"), true).unwrap();
-    let results = policy_tests::run(&policies).unwrap();
+    let results = test_runner::run(&policies).unwrap();
     assert!(results.len() >= 3);
     for result in results {
         assert_eq!(result.failure, None, "{}", result.name);
