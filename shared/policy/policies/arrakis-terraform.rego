@@ -120,7 +120,7 @@ deny contains {"rule": "errored", "address": null, "msg": "the plan ended with a
 
 deny contains {"rule": "incomplete", "address": null, "msg": "the plan is not complete: a second plan would follow its apply"} if not input.complete
 
-deny contains {"rule": "incomplete", "address": null, "msg": sprintf("the plan defers %d changes or actions", [input.deferred])} if input.deferred > 0
+deny contains {"rule": "incomplete", "address": null, "msg": sprintf("the plan is incomplete: it defers changes or actions (%d)", [input.deferred])} if input.deferred > 0
 
 # Warnings.
 
@@ -239,7 +239,7 @@ warn contains {"rule": effect.rule, "address": null, "risk": 50, "msg": sprintf(
 	not effect.block
 }
 
-warn contains {"rule": "provisioners", "address": null, "risk": 25, "msg": sprintf("%d provisioners run commands that a plan does not show", [input.provisioners])} if {
+warn contains {"rule": "provisioners", "address": null, "risk": 25, "msg": sprintf("commands of provisioners run (%d), which a plan does not show", [input.provisioners])} if {
 	input.provisioners > 0
 	some change in input.resource_changes
 	changes(change)

@@ -1,4 +1,4 @@
-//! Addresses of resources: `module.a["x.y"].aws_db_instance.main[0]`.
+//! Reads mode, type and name of a resource from its address in Terraform: `module.a["x.y"].aws_db_instance.main[0]`.
 
 /// The mode, type and name in an address.
 #[derive(Clone, Debug, PartialEq, Eq)]

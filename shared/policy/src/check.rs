@@ -9,9 +9,10 @@ use crate::engine::{self, PolicySet};
 use crate::finding::{BUILT_IN, Finding};
 use crate::gaib;
 use crate::json::entries;
+use crate::plan::Plan;
 use crate::report::{Format, PlanSummary, Report};
 use crate::sql;
-use crate::terraform::{self, Plan};
+use crate::terraform;
 
 /// The time limit of a check.
 pub const TIME_LIMIT: Duration = Duration::from_secs(10);
@@ -68,7 +69,8 @@ pub fn check_until(inputs: &Inputs, deadline: Instant) -> Report {
                 blocks.extend(found.blocks);
                 warnings.extend(found.warnings);
             }
-            Err(why) => blocks.push(failed(&why)),
+            Err(why) if policies.folder.is_empty() => blocks.push(failed(&why)),
+            Err(why) => blocks.push(failed(&format!("{}: {why}", policies.folder))),
         }
     }
     for (file, text) in &inputs.migrations {

@@ -5,20 +5,21 @@ use std::path::PathBuf;
 use std::process::{Command as Process, ExitCode};
 use std::time::Instant;
 
-use arrakis_config::{Reader, Service, Source, variables};
+use arrakis_config::{Reader, Service, Source, is_loopback, variables};
 use clap::{Args, Parser, Subcommand};
 
 use crate::approvals;
-use crate::check::{Inputs, MAX_PLAN_BYTES, digest};
+use crate::check::{MAX_PLAN_BYTES, digest};
 use crate::cost;
 use crate::estimate::Estimator;
 use crate::files;
-use crate::policy_tests;
+use crate::inputs::InputArguments;
 use crate::report::{Format, Report, Verdict, printable};
 use crate::supervise;
+use crate::test_runner;
 
 const EXIT_CODES: &str = "\
-Exit codes of check: 0 passed; 1 error of the command; 2 needs an approval; 3 rejected.
+Exit codes of check: 0 passed; 1 error of the command, such as a path that does not exist; 2 needs an approval; 3 rejected.
 Exit codes of submit and wait: as those of check, with 0 also for an approved plan, and 4 for an approval that has lapsed.
 A pipeline continues on 0 only: every other code, also that of a killed process, is no pass.
 Exit codes of test: 0 all tests passed; 1 a test failed or there is none.
@@ -71,39 +72,6 @@ struct CheckArguments {
     json: bool,
 }
 
-/// What is checked, and by what.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct InputArguments {
-    /// Output of `terraform show -json PLAN`, or a file of `gaib server plan --out FILE`; - for standard input
-    pub(crate) plan: PathBuf,
-    /// Estimate of Infracost as JSON
-    #[arg(long, value_name = "FILE")]
-    infracost: Option<PathBuf>,
-    /// Estimate of Infracost before the change, for `infracost scan` without --diff
-    #[arg(long, value_name = "FILE", requires = "infracost")]
-    infracost_baseline: Option<PathBuf>,
-    /// Folder with further policies in Rego; can be repeated
-    #[arg(long = "policy", value_name = "DIR")]
-    policies: Vec<PathBuf>,
-    /// Migration in SQL, or a folder of them; can be repeated
-    #[arg(long, value_name = "PATH")]
-    migrations: Vec<PathBuf>,
-}
-
-impl InputArguments {
-    /// A plan without options.
-    #[cfg(test)]
-    pub(crate) fn of_plan(plan: &std::path::Path) -> Self {
-        Self {
-            plan: plan.to_owned(),
-            infracost: None,
-            infracost_baseline: None,
-            policies: Vec::new(),
-            migrations: Vec::new(),
-        }
-    }
-}
-
 /// Exit code of an error of the command itself.
 const ERROR: u8 = 1;
 
@@ -150,10 +118,7 @@ impl Settings {
             let cache = reader.optional::<PathBuf>(&variables::POLICY_COST_CACHE);
             let metrics = reader.optional::<PathBuf>(&variables::POLICY_METRICS_FILE);
             let (key, api, cache) = (key?, api?, cache?);
-            let local = api
-                .host_str()
-                .is_some_and(|host| matches!(host, "127.0.0.1" | "localhost" | "[::1]"));
-            if api.scheme() == "http" && !local {
+            if api.scheme() == "http" && !is_loopback(&api) {
                 return reader.refuse(&variables::INFRACOST_API_URL, "http:// is for this machine only");
             }
             let estimator = key.map(|key| Estimator {
@@ -177,14 +142,13 @@ fn check(arguments: &CheckArguments) -> Result<u8, String> {
     if let Some(path) = settings.metrics {
         // The verdict does not depend on whether it is counted.
         if let Err(error) = crate::metrics::record(&path, &report) {
-            let _ = writeln!(
-                std::io::stderr(),
-                "warning: metrics were not written to {}: {error}",
-                path.display()
-            );
+            warn(&format!("metrics were not written to {}: {error}", path.display()));
         }
     }
     print_report(&report, arguments.json)?;
+    if let Some(next) = report.verdict.next_step().filter(|_| !arguments.json) {
+        print(&format!("Next: {next}\n"))?;
+    }
     Ok(report.verdict.exit_code())
 }
 
@@ -192,33 +156,17 @@ fn check(arguments: &CheckArguments) -> Result<u8, String> {
 fn submit(arguments: &approvals::SubmitArguments) -> Result<u8, String> {
     let settings = Settings::read()?;
     let report = judge(&arguments.input, settings.estimator)?;
-    if report.verdict == Verdict::Rejected {
-        let _ = write!(std::io::stderr(), "{}", report.to_text());
-    }
     approvals::submit(arguments, report)
 }
 
 /// Checks in a child process, and estimates the cost.
 fn judge(arguments: &InputArguments, estimator: Option<Estimator>) -> Result<Report, String> {
+    arguments.check_paths()?;
+    warn_of_untested(&arguments.policies);
     let program = std::env::current_exe().map_err(|error| format!("the program cannot find itself: {error}"))?;
     let mut child = Process::new(program);
     child.arg("evaluate");
-    for (option, path) in [
-        ("--infracost", &arguments.infracost),
-        ("--infracost-baseline", &arguments.infracost_baseline),
-    ] {
-        if let Some(path) = path {
-            child.arg(option).arg(path);
-        }
-    }
-    for path in &arguments.policies {
-        child.arg("--policy").arg(path);
-    }
-    for path in &arguments.migrations {
-        child.arg("--migrations").arg(path);
-    }
-    // A plan whose name begins with a dash is no option.
-    child.arg("--").arg(&arguments.plan);
+    arguments.append_to(&mut child);
     for secret in [&variables::INFRACOST_API_KEY, &variables::ARRAKIS_API_KEY] {
         child.env_remove(secret.name);
     }
@@ -227,6 +175,23 @@ fn judge(arguments: &InputArguments, estimator: Option<Estimator>) -> Result<Rep
         Some(estimator) => with_estimate(report, &estimator, arguments),
         None => Ok(report),
     }
+}
+
+/// Rego does not report a misspelled attribute: its rule never matches. Only a test finds it.
+fn warn_of_untested(policies: &[PathBuf]) {
+    for folder in policies {
+        // A folder that cannot be read is a rejected plan.
+        if matches!(files::has_tests(folder), Ok(false)) {
+            let folder = folder.display();
+            warn(&format!(
+                "{folder} has no tests, and a rule with a misspelled attribute never matches: write tests and run `arrakis-policy test {folder}`"
+            ));
+        }
+    }
+}
+
+fn warn(text: &str) {
+    let _ = writeln!(std::io::stderr(), "warning: {}", printable(text));
 }
 
 /// A rejected plan needs no estimate, and one of gaib has no cost.
@@ -259,40 +224,12 @@ fn with_estimate(report: Report, estimator: &Estimator, arguments: &InputArgumen
 fn evaluate(arguments: &CheckArguments) -> Result<u8, String> {
     let deadline = Instant::now() + supervise::CHILD_TIME_LIMIT;
     supervise::limit_memory().map_err(|error| format!("the limit of memory was refused: {error}"))?;
-    let report = match read_inputs(&arguments.input) {
+    let report = match arguments.input.read() {
         Ok(inputs) => crate::check::check_until(&inputs, deadline),
         Err(report) => *report,
     };
     print_report(&report, true)?;
     Ok(0)
-}
-
-fn read_inputs(arguments: &InputArguments) -> Result<Inputs, Box<Report>> {
-    let rejected = |rule: &str, why: String| Box::new(Report::unchecked(rule, why));
-    let plan = files::read(&arguments.plan, MAX_PLAN_BYTES)
-        .map_err(|error| rejected("unreadable_plan", format!("the plan cannot be read: {error}")))?;
-    let policies = arguments
-        .policies
-        .iter()
-        .map(|folder| files::read_policies(folder, false));
-    let policies = policies
-        .collect::<Result<_, _>>()
-        .map_err(|why| rejected("policy_failed", why))?;
-    let mut migrations = Vec::new();
-    for path in &arguments.migrations {
-        migrations.extend(files::read_migrations(path).map_err(|why| rejected("unreadable_migration", why))?);
-    }
-    let estimate = |path: &Option<PathBuf>| {
-        let bytes = path.as_ref().map(|path| files::read(path, cost::MAX_BYTES)).transpose();
-        bytes.map_err(|error| rejected("cost_unknown", format!("the estimate cannot be read: {error}")))
-    };
-    Ok(Inputs {
-        plan,
-        policies,
-        migrations,
-        infracost: estimate(&arguments.infracost)?,
-        infracost_baseline: estimate(&arguments.infracost_baseline)?,
-    })
 }
 
 /// Runs the tests in a child process: a policy whose functions call each other without end overflows its stack.
@@ -315,7 +252,7 @@ fn test(dir: &std::path::Path, json: bool) -> Result<u8, String> {
 /// Runs the tests in this process, with limits.
 fn evaluate_tests(dir: &std::path::Path, json: bool) -> Result<u8, String> {
     supervise::limit_memory().map_err(|error| format!("the limit of memory was refused: {error}"))?;
-    let results = policy_tests::run(&files::read_policies(dir, true)?)?;
+    let results = test_runner::run(&files::read_policies(dir, true)?)?;
     let failed = results.iter().filter(|result| result.failure.is_some()).count();
     if json {
         print(&format!(

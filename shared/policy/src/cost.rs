@@ -159,7 +159,10 @@ fn decide(mut estimate: Estimate, baseline: Option<Estimate>) -> Outcome {
         outcome.blocks.push(Finding::of_plan("cost_limit", message));
     }
     if estimate.unsupported > 0 {
-        let message = format!("{} resources have no price in the estimate", estimate.unsupported);
+        let message = match estimate.unsupported {
+            1 => "1 resource has no price in the estimate".to_owned(),
+            count => format!("{count} resources have no price in the estimate"),
+        };
         outcome
             .warnings
             .push(Finding::of_plan("cost_unsupported", message).with_risk(10));

@@ -12,11 +12,13 @@ use serde_json::{Value, json};
 
 use crate::finding::{BUILT_IN, Finding};
 use crate::json::Budget;
-use crate::terraform::Plan;
+use crate::plan::Plan;
 
 /// Policies in Rego with the data that they read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicySet {
+    /// The folder, for messages; empty when the policies are of no folder.
+    pub folder: String,
     /// Names and texts of the files.
     pub files: Vec<(String, String)>,
     /// JSON documents, merged under `data`.
@@ -104,7 +106,7 @@ fn leave_out_unchanged(input: &mut Value) -> usize {
 /// Evaluates policies of an operator.
 ///
 /// # Errors
-/// There is no rule that rejects, a package has no rule, or the evaluation failed.
+/// No policy declares `deny` or `violation`, a package has no rule, or the evaluation failed.
 pub fn custom(policies: &PolicySet, plan: &Plan, deadline: Instant) -> Result<Findings, String> {
     let mut engine = Evaluation::new(deadline)?;
     let packages = engine.add(policies)?;
@@ -154,16 +156,18 @@ pub fn custom(policies: &PolicySet, plan: &Plan, deadline: Instant) -> Result<Fi
         }
     }
     if blocking == 0 {
-        return Err("no rule `deny` or `violation` was found".to_owned());
+        return Err("no policy declares `deny` or `violation`".to_owned());
     }
     Ok(findings)
 }
 
+/// Whether another file of the package declares a rule that blocks or warns.
 fn declared_elsewhere(engine: &Evaluation, packages: &[(String, String)], package: &str) -> bool {
-    let files = packages.iter().filter(|(_, name)| name == package);
-    files
-        .flat_map(|(file, _)| BLOCKING.iter().map(move |rule| (file, *rule)))
-        .any(|(file, rule)| engine.declares(file, rule))
+    let mut files = packages.iter().filter(|(_, name)| name == package);
+    files.any(|(file, _)| {
+        let mut rules = BLOCKING.iter().chain(&[WARNING]);
+        rules.any(|rule| engine.declares(file, rule))
+    })
 }
 
 fn is_library(package: &str) -> bool {
@@ -253,7 +257,15 @@ impl Evaluation {
 
     fn add_policy(&mut self, file: &str, text: &str) -> Result<String, String> {
         let package = self.engine.add_policy(file.to_owned(), text.to_owned());
-        let package = package.map_err(|error| format!("{file}: {}", one_line(&error)))?;
+        let package = package.map_err(|error| {
+            let why = one_line(&error);
+            // A position begins with the name of the file.
+            if why.starts_with(file) {
+                why
+            } else {
+                format!("{file}: {why}")
+            }
+        })?;
         let valid = package.split('.').all(|name| {
             !name.is_empty()
                 && name
@@ -339,7 +351,20 @@ fn to_rego(value: &Value) -> Result<regorus::Value, String> {
     serde_json::from_value(value.clone()).map_err(|error| format!("the document cannot be given to a policy: {error}"))
 }
 
-/// An error of regorus on one line: it spans several, with the position in the file.
-pub(crate) fn one_line(error: &impl std::fmt::Display) -> String {
-    format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
+/// An error of regorus on one line: `tags.rego:3:5: the reason`. Regorus prints several, with the line of the policy and a mark below the column.
+fn one_line(error: &impl std::fmt::Display) -> String {
+    let text = format!("{error:#}");
+    position_and_reason(&text)
+        .unwrap_or(text)
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// The position and the reason of an error with one position; `None` when the text has another form.
+fn position_and_reason(text: &str) -> Option<String> {
+    let (before, rest) = text.split_once("-->")?;
+    let (position, rest) = rest.split_once('\n')?;
+    let (_, reason) = rest.split_once("\nerror: ")?;
+    (!rest.contains("-->")).then(|| format!("{before} {}: {reason}", position.trim()))
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::engine::PolicySet;
+use crate::engine::{PolicySet, is_test};
 
 /// Bytes of a policy, a data file or a migration.
 const MAX_TEXT_BYTES: usize = 2 << 20;
@@ -29,6 +29,40 @@ pub fn read(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// What a path of the command line must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathKind {
+    /// A file, a pipe, or `-` for standard input.
+    File,
+    /// A folder.
+    Folder,
+    /// A file, a pipe, standard input, or a folder.
+    FileOrFolder,
+}
+
+/// Checks that a path of the command line exists, has this kind and can be read. A pipe is not opened: it is read once only.
+///
+/// # Errors
+/// The path, and why it cannot be read.
+pub fn check_path(path: &Path, kind: PathKind) -> Result<(), String> {
+    if path == Path::new("-") && kind != PathKind::Folder {
+        return Ok(());
+    }
+    let failed = |error: io::Error| format!("{}: {error}", path.display());
+    let metadata = std::fs::metadata(path).map_err(failed)?;
+    match kind {
+        PathKind::File if metadata.is_dir() => return Err(format!("{}: it is a folder, not a file", path.display())),
+        PathKind::Folder if !metadata.is_dir() => return Err(format!("{}: it is not a folder", path.display())),
+        PathKind::File | PathKind::Folder | PathKind::FileOrFolder => {}
+    }
+    if metadata.is_dir() {
+        std::fs::read_dir(path).map_err(failed)?;
+    } else if metadata.is_file() {
+        File::open(path).map_err(failed)?;
+    }
+    Ok(())
+}
+
 fn read_text(path: &Path) -> Result<String, String> {
     let bytes = read(path, MAX_TEXT_BYTES).map_err(|error| format!("{}: {error}", path.display()))?;
     if bytes.len() > MAX_TEXT_BYTES {
@@ -41,17 +75,21 @@ fn read_text(path: &Path) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| format!("{}: it is not in UTF-8", path.display()))
 }
 
-/// The policies of a folder: every `.rego` file, and the files named `data.json`.
+/// The policies of a folder: every `.rego` file, and the files named `data.json`. `with_tests` includes `…_test.rego`. Every `data.json`, at any depth,
+/// is merged at the root of `data`; OPA merges one below the names of its folders.
 ///
 /// # Errors
 /// A file cannot be read, or there is no policy.
 pub fn read_policies(folder: &Path, with_tests: bool) -> Result<PolicySet, String> {
-    let mut policies = PolicySet::default();
+    let mut policies = PolicySet {
+        folder: folder.display().to_string(),
+        ..PolicySet::default()
+    };
     for path in walk(folder)? {
         let name = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
         if path.file_name().is_some_and(|file| file == "data.json") {
             policies.data.push(read_text(&path)?);
-        } else if has_extension(&path, "rego") && (with_tests || !crate::engine::is_test(&name)) {
+        } else if has_extension(&path, "rego") && (with_tests || !is_test(&name)) {
             policies.files.push((name, read_text(&path)?));
         }
     }
@@ -59,6 +97,17 @@ pub fn read_policies(folder: &Path, with_tests: bool) -> Result<PolicySet, Strin
         return Err(format!("{} has no file with the extension .rego", folder.display()));
     }
     Ok(policies)
+}
+
+/// Whether a folder of policies has tests: a file `…_test.rego`, or another policy with a name that begins with `test_`.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn has_tests(folder: &Path) -> Result<bool, String> {
+    let files = walk(folder)?;
+    let mut policies = files.iter().filter(|path| has_extension(path, "rego"));
+    Ok(policies
+        .any(|path| is_test(&path.display().to_string()) || read_text(path).is_ok_and(|text| text.contains("test_"))))
 }
 
 /// Extensions of files beside migrations that are no migrations.
@@ -79,7 +128,7 @@ fn is_no_migration(path: &Path) -> bool {
     !name.contains(".sql") && (name.starts_with('.') || NO_MIGRATIONS.contains(&extension.as_str()))
 }
 
-/// The migrations of a path: the file, or every `.sql` file of the folder.
+/// The migrations of a path, as paths and SQL, sorted by path: the file, or every `.sql` file of the folder and of the folders in it, 16 levels deep.
 ///
 /// # Errors
 /// A file cannot be read, there is none, or a file of the folder may be a migration that is not read.

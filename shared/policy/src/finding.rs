@@ -39,7 +39,7 @@ impl Finding {
 /// [`Finding::source`] of the built-in rules.
 pub const BUILT_IN: &str = "arrakis";
 
-/// Numbers of changes in a plan.
+/// Numbers of changes in a plan, without those that change nothing and those by which gaib adopts a resource.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Created resources, without replacements.
@@ -52,12 +52,4 @@ pub struct Counts {
     pub delete: usize,
     /// Removed from the state only.
     pub forget: usize,
-}
-
-impl Counts {
-    /// All changes.
-    #[must_use]
-    pub const fn total(&self) -> usize {
-        self.create + self.update + self.replace + self.delete + self.forget
-    }
 }

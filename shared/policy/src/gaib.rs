@@ -4,7 +4,7 @@ use arrakis_iac::plan;
 use serde_json::{Value, json};
 
 use crate::finding::Counts;
-use crate::terraform::Plan;
+use crate::plan::Plan;
 
 /// Reads a plan. Its digest is verified, which finds damage and no forgery: anybody can write a plan with its digest. So its steps are compared
 /// with its changes.

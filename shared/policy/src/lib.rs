@@ -6,13 +6,14 @@
 //! | module | owns |
 //! |---|---|
 //! | [`check()`] | a check from plan to report |
-//! | [`terraform`], [`gaib`] | formats of plans, input of the policies |
+//! | [`terraform`], [`gaib`], [`plan`] | formats of plans, input of the policies |
+//! | [`files`], `inputs` | the files that the command line names: plans, estimates, policies, migrations |
 //! | [`engine`], [`protected`] | evaluation of Rego, the types that hold data |
 //! | [`sql`] | SQL that disables row-level security |
 //! | [`cost`], [`estimate`] | Infracost: its reports, its API |
 //! | [`finding`], [`risk`], [`report`] | results of rules, the score, the result |
 //! | [`approvals`], `record` | `submit` and `wait`: requests to the api, verification of the signed decision |
-//! | [`supervise`], [`cli`] | the command `arrakis-policy` |
+//! | [`supervise`], [`cli`], [`test_runner`] | the command `arrakis-policy`: child process, arguments, `test` |
 //!
 //! To add a built-in rule: a rule in `policies/arrakis-terraform.rego`, a test in `tests/it/`. To add a protected type: a line in
 //! `policies/data.json`.
@@ -30,10 +31,11 @@ pub mod finding;
 #[cfg(test)]
 mod fuzz;
 pub mod gaib;
+mod inputs;
 mod json;
 mod mask;
 pub mod metrics;
-pub mod policy_tests;
+pub mod plan;
 pub mod protected;
 mod record;
 pub mod report;
@@ -41,6 +43,7 @@ pub mod risk;
 pub mod sql;
 pub mod supervise;
 pub mod terraform;
+pub mod test_runner;
 
 pub use check::{Inputs, MAX_PLAN_BYTES, TIME_LIMIT, check, check_until, read_plan};
 pub use finding::Finding;

@@ -61,7 +61,7 @@ fn parse(text: &str) -> BTreeMap<String, u64> {
 fn format(counters: &BTreeMap<String, u64>) -> String {
     let mut text = String::new();
     for (name, help) in [
-        (BLOCKS, "Blocks of plans by rule"),
+        (BLOCKS, "Findings that rejected a plan, by rule"),
         (CHECKS, "Checked plans by verdict"),
     ] {
         text.push_str(&format!("# HELP {name} {help}.\n# TYPE {name} counter\n"));

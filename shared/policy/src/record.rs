@@ -71,8 +71,8 @@ pub(crate) fn check_record(approval: &ApprovalView, signed: &SignedApproval, key
     let verified = keys.verify_for(SigningPurpose::Approval, signed.record.as_bytes(), &signature);
     verified.map_err(|error| match error {
         SignError::UnknownKey { key, version } => format!(
-            "no trusted key has signed the record, which names the key {key} in version {version}; public keys of the workers are printed by \
-             `arrakis-worker signing keys` and belong in APPROVAL_TRUSTED_KEYS"
+            "no trusted key has signed the record, which names the key {key} in version {version}; public keys of the workers are the \
+             first column of `arrakis-worker signing keys` and belong in APPROVAL_TRUSTED_KEYS"
         ),
         other => format!("the record is not authentic: {other}"),
     })?;
@@ -90,6 +90,13 @@ fn contradiction(record: &Record, approval: &ApprovalView) -> Option<&'static st
     let in_time = record.decided_at >= record.submitted_at
         && record.decided_at < record.submitted_at + VALIDITY
         && record.decided_at < approval.expires_at;
+    // What `wait` prints is of the api.
+    let is_decision = approval.decision.as_ref().is_none_or(|decision| {
+        decision.by == record.decided_by
+            && decision.via == record.via
+            && decision.second_factor == record.second_factor
+            && decision.at == record.decided_at
+    });
     let checks = [
         ("record", record.record == VERSION),
         ("approval", record.approval == approval.id),
@@ -113,6 +120,7 @@ fn contradiction(record: &Record, approval: &ApprovalView) -> Option<&'static st
         ("account", !record.account.is_empty()),
         ("second_factor", record.second_factor || !record.needs_mfa),
         ("decided_at", in_time),
+        ("decision", is_decision),
     ];
     checks.into_iter().find(|(_, holds)| !holds).map(|(field, _)| field)
 }

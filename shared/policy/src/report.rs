@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use arrakis_iac::grammar::counted;
 use serde::{Deserialize, Serialize};
 
 use crate::cost::Cost;
@@ -33,6 +34,18 @@ impl Verdict {
             Self::Passed => 0,
             Self::NeedsApproval => 2,
             Self::Rejected => 3,
+        }
+    }
+
+    /// What to do next, in a sentence; `None` for a plan that may be applied.
+    #[must_use]
+    pub const fn next_step(self) -> Option<&'static str> {
+        match self {
+            Self::Passed => None,
+            Self::NeedsApproval => Some(
+                "`arrakis-policy submit` with the same plan and options, --title and --requester submits it for approval",
+            ),
+            Self::Rejected => Some("change what is blocked and make a new plan; no approval overrides a block"),
         }
     }
 
@@ -165,6 +178,28 @@ impl Report {
     /// The report for people, without characters that control a terminal or change the direction of text.
     #[must_use]
     pub fn to_text(&self) -> String {
+        let mut text = self.findings_and_cost();
+        let _ = writeln!(text, "Risk: {} of 100 ({})", self.risk.score, self.risk.level.as_str());
+        for reason in &self.risk.reasons {
+            let _ = writeln!(text, "  +{} {}", reason.points, printable(&reason.text));
+        }
+        text.push_str(&self.changes());
+        let result = match self.verdict {
+            Verdict::Passed => "passed",
+            Verdict::NeedsApproval => "needs approval",
+            Verdict::Rejected => "rejected",
+        };
+        let _ = writeln!(text, "Result: {result}");
+        text
+    }
+
+    /// The part of [`Report::to_text`] that an approval does not show beside it: without the risk, its reasons and the result.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        format!("{}{}", self.findings_and_cost(), self.changes())
+    }
+
+    fn findings_and_cost(&self) -> String {
         let mut text = String::new();
         for (heading, findings) in [("Blocked", &self.blocks), ("Warning", &self.warnings)] {
             for finding in findings {
@@ -181,23 +216,19 @@ impl Report {
         if let Some(cost) = &self.cost {
             let _ = writeln!(text, "Cost: {}", printable(&cost.describe()));
         }
-        let _ = writeln!(text, "Risk: {} of 100 ({})", self.risk.score, self.risk.level.as_str());
-        for reason in &self.risk.reasons {
-            let _ = writeln!(text, "  +{} {}", reason.points, printable(&reason.text));
+        text
+    }
+
+    /// The line with the numbers of changes; empty for a plan that was not read.
+    fn changes(&self) -> String {
+        if self.plan.format.is_none() {
+            return String::new();
         }
         let counts = &self.plan.changes;
-        let _ = writeln!(
-            text,
-            "Plan: {} to create, {} to change, {} to replace, {} to delete, {} to forget",
+        format!(
+            "Plan: {} to create, {} to change, {} to replace, {} to delete, {} to forget\n",
             counts.create, counts.update, counts.replace, counts.delete, counts.forget
-        );
-        let result = match self.verdict {
-            Verdict::Passed => "passed",
-            Verdict::NeedsApproval => "needs approval",
-            Verdict::Rejected => "rejected",
-        };
-        let _ = writeln!(text, "Result: {result}");
-        text
+        )
     }
 }
 
@@ -234,7 +265,7 @@ fn listed(mut findings: Vec<Finding>) -> Vec<Finding> {
     let mut findings: Vec<Finding> = ranked.into_iter().map(|(_, finding)| finding).collect();
     findings.push(Finding::of_plan(
         MORE,
-        format!("{} further findings are not listed", count - MAX_LISTED),
+        format!("{} not listed", counted(count - MAX_LISTED, "further finding")),
     ));
     findings
 }
@@ -309,6 +340,28 @@ mod tests {
         assert_eq!(with_cost.warnings, report.warnings);
         let rejected = report.with_cost(crate::cost::Outcome::failed("no answer"));
         assert_eq!(rejected.verdict, Verdict::Rejected);
+    }
+
+    #[test]
+    fn summary_leaves_out_what_an_approval_shows_and_an_unread_plan_has_no_counts() {
+        let plan = PlanSummary {
+            format: Some(Format::Terraform),
+            ..PlanSummary::default()
+        };
+        let warnings = vec![Finding::of_plan("import", "it is imported").with_risk(20)];
+        let report = Report::new(plan, Vec::new(), warnings, None);
+        let summary = report.summary();
+        assert!(
+            summary.contains("it is imported") && summary.contains("Plan: 0 to create"),
+            "{summary}"
+        );
+        assert!(
+            !summary.contains("Risk: ") && !summary.contains("Result: "),
+            "{summary}"
+        );
+        let text = Report::unchecked("unreadable_plan", "reason").to_text();
+        assert!(!text.contains("Plan: "), "{text}");
+        assert!(text.contains("+100 1 finding rejects the plan"), "{text}");
     }
 
     #[test]

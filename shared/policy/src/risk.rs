@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use arrakis_iac::grammar::counted;
 use serde::{Deserialize, Serialize};
 
 use crate::cost::Cost;
@@ -114,7 +115,8 @@ impl Risk {
 fn of_findings(blocks: &[Finding], warnings: &[Finding]) -> Vec<Reason> {
     let mut reasons = Vec::new();
     if !blocks.is_empty() {
-        let text = format!("{} that reject the plan", counted(blocks.len(), "finding"));
+        let verb = if blocks.len() == 1 { "rejects" } else { "reject" };
+        let text = format!("{} {verb} the plan", counted(blocks.len(), "finding"));
         reasons.push(reason(100, text));
     }
     let mut rules: BTreeMap<(&str, &str), Vec<&Finding>> = BTreeMap::new();
@@ -151,14 +153,6 @@ fn of_rule(source: &str, rule: &str, findings: &[&Finding]) -> Option<Reason> {
 fn reason(points: usize, text: String) -> Reason {
     let points = u8::try_from(points.min(100)).unwrap_or(100);
     Reason { points, text }
-}
-
-fn counted(count: usize, what: &str) -> String {
-    if count == 1 {
-        format!("1 {what}")
-    } else {
-        format!("{count} {what}s")
-    }
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ pub fn limit_memory() -> io::Result<()> {
     Ok(())
 }
 
-/// Runs the command, which prints a report as JSON. Every failure is a report that rejects.
+/// Runs the child, which prints a report as JSON. Kills it after 10 s. A child that prints no report is a report that rejects.
 #[must_use]
 pub fn run(command: &mut Command) -> Report {
     command.stdout(Stdio::piped()).stderr(Stdio::inherit());

@@ -12,6 +12,7 @@ use crate::exposure::{Exposure, is_open, names_everybody};
 use crate::finding::Counts;
 use crate::json::{Budget, entries, field, for_each_text, items, raw_field};
 use crate::mask::mask;
+use crate::plan::Plan;
 use crate::sql::{self, Effect};
 
 /// Values of all changes together that are kept in memory. A changed resource has some hundreds.
@@ -43,17 +44,6 @@ const PROPERTIES: &[&str] = &[
     "complete",
     "errored",
 ];
-
-/// A plan as the policies read it.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// The input of the policies.
-    pub input: Value,
-    /// The number of its changes by action.
-    pub counts: Counts,
-    /// Length of `resource_changes`, which the policy must confirm.
-    pub checked: usize,
-}
 
 /// Whether a document is a Terraform plan or state rather than a plan of gaib.
 #[must_use]

@@ -138,7 +138,8 @@ fn shortened(text: &str, max: usize) -> String {
     }
 }
 
-fn time_text(at: OffsetDateTime) -> String {
+/// A time in RFC 3339, to the second.
+pub(super) fn time_text(at: OffsetDateTime) -> String {
     let at = at.replace_nanosecond(0).unwrap_or(at);
     at.format(&Rfc3339).unwrap_or_else(|_| at.to_string())
 }

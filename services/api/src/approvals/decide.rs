@@ -8,7 +8,7 @@ use arrakis_db::{
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::blocks::state_text;
+use super::blocks::{state_text, time_text};
 use crate::services::Services;
 
 /// What a person at Slack decides.
@@ -75,7 +75,10 @@ pub(crate) async fn decide(services: &Services, decision: SlackDecision<'_>) -> 
         None => None,
     };
     let mut tx = services.database.global().await?;
-    let outcome = tx.attempt_decision(attempt, code).await?;
+    let mut outcome = tx.attempt_decision(attempt, code).await?;
+    if let (Some(user), Some(_)) = (user, &services.mfa) {
+        outcome = tx.refuse_without_second_factor(outcome, user).await?;
+    }
     // Also a refusal is recorded, and the use of a code.
     tx.commit().await?;
     Ok(match outcome {
@@ -116,10 +119,14 @@ fn is_by(approval: &Approval, name: &str, approves: bool) -> bool {
 
 fn code_text(outcome: MfaOutcome) -> String {
     match outcome {
-        MfaOutcome::NotEnrolled => "You have no second factor yet: run /mfa at Discord.".to_owned(),
+        MfaOutcome::NotEnrolled => {
+            "You have no second factor yet: set one up by /mfa enrol at Discord, then press the button again."
+                .to_owned()
+        }
+        MfaOutcome::Wrong { attempts_left: 1 } => "The code is wrong; 1 further attempt is left.".to_owned(),
         MfaOutcome::Wrong { attempts_left } => format!("The code is wrong; {attempts_left} further attempts are left."),
         MfaOutcome::Replayed => "This code was used before; wait for the next one.".to_owned(),
-        MfaOutcome::Throttled { until } => format!("Too many codes were wrong; try again after {until}."),
+        MfaOutcome::Throttled { until } => format!("Too many codes were wrong; try again after {}.", time_text(until)),
         MfaOutcome::Accepted => "The code was accepted, and nothing was decided.".to_owned(),
     }
 }

@@ -87,11 +87,12 @@ async fn decide(
         )
         .into());
     };
+    let user = user_id(author)?;
     let code = match (code, &services.mfa) {
         (None, _) => None,
         (Some(code), Some(cipher)) => Some(DecisionCode {
             cipher,
-            user: user_id(author)?,
+            user,
             code,
             now: services.now(),
         }),
@@ -109,7 +110,10 @@ async fn decide(
     };
     let work = async {
         let mut tx = services.database.global().await?;
-        let outcome = tx.attempt_decision(attempt, code).await?;
+        let mut outcome = tx.attempt_decision(attempt, code).await?;
+        if services.mfa.is_some() {
+            outcome = tx.refuse_without_second_factor(outcome, user).await?;
+        }
         // Also a refusal is recorded, and the use of a code.
         tx.commit().await?;
         Ok::<_, arrakis_db::DbError>(outcome)
@@ -168,10 +172,13 @@ fn code_refusal(outcome: MfaOutcome) -> Refusal {
     match outcome {
         MfaOutcome::NotEnrolled => Refusal::new(
             "You have no second factor yet.",
-            "Set one up by `/mfa`, then press the button again.",
+            "Set one up by `/mfa enrol`, then press the button again.",
         ),
         MfaOutcome::Wrong { attempts_left } => Refusal::new(
-            format!("The code is wrong; {attempts_left} further attempts are left."),
+            format!(
+                "The code is wrong; {} left.",
+                text::count(attempts_left, "further attempt is", "further attempts are")
+            ),
             nothing,
         ),
         MfaOutcome::Replayed => Refusal::new(
@@ -181,7 +188,7 @@ fn code_refusal(outcome: MfaOutcome) -> Refusal {
         MfaOutcome::Throttled { until } => Refusal::new(
             format!(
                 "Too many codes were wrong; codes are checked again at {}.",
-                text::time(until)
+                text::date_and_time(until)
             ),
             "Nothing was decided. If these were not your attempts, tell the operator of this bot.",
         ),

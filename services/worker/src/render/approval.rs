@@ -58,7 +58,7 @@ fn embed(approval: &Approval) -> Embed {
         .field(field("Risk", &format!("{} of 100", approval.risk_score)))
         .field(field("Policy", &approval.verdict.as_str().replace('_', " ")))
         .field(field("Requested by", &text::name(&approval.requester)))
-        .field(field("Until", &text::time(approval.expires_at)));
+        .field(field("Until", &text::date_and_time(approval.expires_at)));
     if !approval.summary.trim().is_empty() {
         // Nothing closes the block: a backtick becomes an apostrophe.
         let summary = text::truncate(&approval.summary.replace('`', "'"), MAX_SUMMARY);
@@ -103,7 +103,7 @@ pub fn state_text(approval: &Approval) -> String {
         .decision
         .as_ref()
         .map_or(approval.expires_at, |decision| decision.at);
-    let at = text::time(at);
+    let at = text::date_and_time(at);
     match approval.state {
         ApprovalState::Approved => format!("Approved by {by} at {at}."),
         ApprovalState::Rejected => format!("Rejected by {by} at {at}."),
@@ -209,5 +209,9 @@ mod tests {
             "{json}"
         );
         assert_eq!(json["components"], serde_json::json!([]));
+        // With the date: an approval is valid for 24 hours.
+        for time in ["<t:1796122800:f>", "<t:1796205600:f>"] {
+            assert!(json["embeds"][0].to_string().contains(time), "{json}");
+        }
     }
 }

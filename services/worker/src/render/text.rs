@@ -69,6 +69,11 @@ pub fn time(at: OffsetDateTime) -> String {
     format!("<t:{}:t>", at.unix_timestamp())
 }
 
+/// A date with the time of day in Discord's markup, shown to each reader in their language and time zone.
+pub fn date_and_time(at: OffsetDateTime) -> String {
+    format!("<t:{}:f>", at.unix_timestamp())
+}
+
 /// A date in Discord's markup, shown to each reader in their language and time zone.
 pub fn date(at: OffsetDateTime) -> String {
     format!("<t:{}:D>", at.unix_timestamp())

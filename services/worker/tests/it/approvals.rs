@@ -185,6 +185,18 @@ async fn plan_of_high_risk_needs_a_code() {
 
     let id = submit(&platform.database, "thufir", true, DAY).await;
     let message = shown(&platform, id).await;
+    // Without a second factor there is no modal in which to type a code.
+    let not_enrolled = press(&platform, "chani", &message, &format!("approval:ask:{id}")).await;
+    let refused = platform
+        .until(&not_enrolled, |view| {
+            view["state"] == "answered" || view["callback_type"] == 9
+        })
+        .await;
+    assert!(
+        refused.to_string().contains("You have no second factor yet."),
+        "{refused:#}"
+    );
+    assert!(refused.to_string().contains("/mfa enrol"), "{refused:#}");
     // A press that leaves the modal out decides nothing.
     let forged = press(&platform, "stilgar", &message, &format!("approval:approve:{id}")).await;
     let opened = press(&platform, "stilgar", &message, &format!("approval:ask:{id}")).await;

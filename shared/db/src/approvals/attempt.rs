@@ -1,4 +1,6 @@
-//! An attempt of a person to decide: what is refused is refused for every service alike, and recorded.
+//! An attempt of a person to decide: what is refused is refused for every service alike.
+//!
+//! Own requests and wrong codes are recorded as `REFUSED`; `Ended`, `NeedsCode` and `Unknown` are not recorded.
 
 use arrakis_security::mfa::{ProtectedOperation, SecretCipher};
 use serde_json::json;
@@ -109,6 +111,27 @@ impl GlobalTx {
         })
         .await?;
         Ok(DecisionOutcome::Decided(Box::new(approval)))
+    }
+
+    /// The same outcome; for a person without a second factor, [`DecisionOutcome::NeedsCode`] becomes the refusal that every code would lead to.
+    ///
+    /// # Errors
+    /// When the database is unavailable or a row is corrupt.
+    pub async fn refuse_without_second_factor(
+        &mut self,
+        outcome: DecisionOutcome,
+        user: UserId,
+    ) -> Result<DecisionOutcome, DbError> {
+        if !matches!(outcome, DecisionOutcome::NeedsCode(_)) {
+            return Ok(outcome);
+        }
+        let status = self.mfa().status(user).await?;
+        let is_enrolled = status.is_some_and(|status| status.is_enrolled());
+        Ok(if is_enrolled {
+            outcome
+        } else {
+            DecisionOutcome::CodeRefused(MfaOutcome::NotEnrolled)
+        })
     }
 
     async fn check_code(&mut self, code: &DecisionCode<'_>) -> Result<MfaOutcome, DbError> {

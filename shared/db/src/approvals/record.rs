@@ -45,7 +45,7 @@ struct Record<'a> {
 }
 
 impl Approval {
-    /// The record of the decision, whose bytes are signed: JSON. `None` while there is no decision.
+    /// The record of the decision, whose bytes are signed: JSON. `None` while it is pending; a lapsed approval has a record too.
     #[must_use]
     pub fn record(&self) -> Option<Vec<u8>> {
         let decision = self.decision.as_ref()?;

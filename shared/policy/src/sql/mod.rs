@@ -15,7 +15,7 @@ use std::borrow::Cow;
 
 use self::lexer::{Dialect, Token};
 
-/// What a statement does.
+/// A dangerous effect of a statement. The order has no meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Effect {
     /// Row-level security is disabled, or does not apply to the owner any more.

@@ -41,7 +41,6 @@ fn exit_code_is_the_verdict() {
     assert_code(&run(&[&plan("create_network")]), 0);
     assert_code(&run(&[&plan("import_bucket")]), 2);
     assert_code(&run(&[&plan("delete_database")]), 3);
-    assert_code(&run(&[Path::new("no-such-plan.json")]), 3);
     assert_code(&run(&[]), 1);
     assert_code(&run(&[&plan("create_network"), Path::new("--no-such-option")]), 1);
     assert_code(&command().arg("--help").output().unwrap(), 0);
@@ -55,7 +54,15 @@ fn report_is_printed_as_text_and_as_json() {
         text.starts_with("Blocked: aws_db_instance.main: aws_db_instance (database) would be deleted"),
         "{text}"
     );
-    assert!(text.ends_with("Result: rejected\n"), "{text}");
+    assert!(
+        text.contains("\nResult: rejected\nNext: ") && text.contains("no approval overrides a block"),
+        "{text}"
+    );
+    let text = run(&[&plan("import_bucket")]);
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.contains("Next: `arrakis-policy submit`"), "{text}");
+    let text = run(&[&plan("create_network")]);
+    assert!(String::from_utf8(text.stdout).unwrap().ends_with("Result: passed\n"));
     let report = report(&run(&[&plan("delete_database"), Path::new("--json")]));
     assert_eq!((report.verdict, report.risk.score), (Verdict::Rejected, 100));
     assert_eq!(report.plan.sha256.map(|digest| digest.len()), Some(64));
@@ -83,7 +90,6 @@ fn folders_of_policies_and_migrations_are_read() {
     let with = |folder_name: &str| run(&[&plan("create_network"), Path::new("--policy"), &folder(folder_name)]);
     assert_code(&with("policies/good"), 2);
     assert_code(&with("policies/no_rule"), 3);
-    assert_code(&with("no_such_folder"), 3);
     assert_code(&with("plans"), 3);
     let migrations = folder("../../../db/migrations");
     let output = run(&[
@@ -100,8 +106,54 @@ fn folders_of_policies_and_migrations_are_read() {
         .map(|warning| warning.rule)
         .collect();
     assert_eq!(rules, ["row_policy_opened"]);
-    let missing = Path::new("no-such-migration.sql");
-    assert_code(&run(&[&plan("create_network"), Path::new("--migrations"), missing]), 3);
+}
+
+#[test]
+fn path_that_does_not_exist_is_an_error_of_the_command_that_names_it() {
+    let good = plan("create_network");
+    let good = good.as_path();
+    let missing = Path::new("no-such-path");
+    let folder = folder("plans");
+    for (arguments, named) in [
+        (vec![missing], "error: no-such-path: "),
+        (vec![folder.as_path()], "it is a folder"),
+        (vec![good, Path::new("--policy"), missing], "--policy no-such-path: "),
+        (vec![good, Path::new("--policy"), good], "it is not a folder"),
+        (
+            vec![good, Path::new("--migrations"), missing],
+            "--migrations no-such-path: ",
+        ),
+        (
+            vec![good, Path::new("--infracost"), missing],
+            "--infracost no-such-path: ",
+        ),
+    ] {
+        let output = run(&arguments);
+        assert_code(&output, 1);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains(named), "{named}: {text}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn folder_of_policies_without_tests_is_a_warning() {
+    let plan = plan("create_network");
+    let stderr = |folder: &Path| {
+        let output = run(&[&plan, Path::new("--json"), Path::new("--policy"), folder]);
+        report(&output);
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let policies = tempfile::tempdir().unwrap();
+    let policy = "package acme\ndeny contains \"x\" if input.resource_change\n";
+    std::fs::write(policies.path().join("acme.rego"), policy).unwrap();
+    assert!(stderr(policies.path()).contains("has no tests"));
+    std::fs::write(
+        policies.path().join("acme_test.rego"),
+        "package acme_test\ntest_a if true\n",
+    )
+    .unwrap();
+    assert_eq!(stderr(policies.path()), "");
 }
 
 #[test]
@@ -133,7 +185,6 @@ fn estimate_is_read_from_a_file() {
     };
     assert_code(&with("v010_small.json"), 0);
     assert_code(&with("v010_large.json"), 3);
-    assert_code(&with("no-such-estimate.json"), 3);
 }
 
 #[test]
@@ -267,7 +318,16 @@ fn submit_judges_the_plan_itself_whatever_the_report_claims() {
     let blocked = plan("delete_database");
     assert_code(&submit(&[&blocked, Path::new("--report"), &path]), 3);
     assert_code(&submit(&[&blocked]), 3);
-    assert_code(&submit(&[&plan("create_network")]), 0);
+    let passed = submit(&[&plan("create_network")]);
+    assert_code(&passed, 0);
+    assert!(String::from_utf8(passed.stderr).unwrap().contains("needs no approval"));
+    let rejected = submit(&[&blocked]);
+    let text = String::from_utf8(rejected.stderr).unwrap();
+    assert!(
+        text.contains("would be deleted") && text.contains("Not submitted: "),
+        "{text}"
+    );
+    assert_code(&submit(&[Path::new("no-such-plan.json")]), 1);
     // Of another plan.
     assert_code(&submit(&[&plan("create_network"), Path::new("--report"), &path]), 1);
     // Without a key to check the decision by, nothing is submitted.

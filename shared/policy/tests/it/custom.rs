@@ -1,7 +1,7 @@
 //! Policies of operators: what they add, and that a broken one rejects.
 
 use arrakis_policy::engine::PolicySet;
-use arrakis_policy::policy_tests;
+use arrakis_policy::test_runner;
 
 use crate::support::{assert_blocked_by, assert_passed, assert_warned_by, check_with, folder, plan_file};
 
@@ -70,8 +70,8 @@ fn rules_that_do_not_evaluate_reject() {
         "neither a text nor an object",
     );
     assert_fails("package acme\ndney contains \"x\" if true", "no rule");
-    assert_fails("package acme\nwarn contains \"x\" if false", "no rule");
-    assert_fails("package lib.acme\nhelper := 1", "no rule");
+    assert_fails("package acme\nwarn contains \"x\" if false", "no policy declares");
+    assert_fails("package lib.acme\nhelper := 1", "no policy declares");
     assert_fails("package acme\ndeny[x] { x := 1 }", "keyword is required");
     assert_fails("deny contains \"x\" if true", "package");
     assert_fails("", "package");
@@ -83,13 +83,66 @@ fn rules_that_do_not_evaluate_reject() {
 }
 
 #[test]
+fn error_has_the_position_in_the_file_and_no_excerpt() {
+    let policy = "package acme\ndeny contains x if { x := to_number(\"a\") }";
+    let report = check_with(plan_file("create_network"), &[("acme.rego", policy)], &[]);
+    let message = &report.blocks[0].message;
+    assert!(message.contains(" acme.rego:2:"), "{message}");
+    assert!(!message.contains("-->") && !message.contains('^'), "{message}");
+    let unparsed = check_with(
+        plan_file("create_network"),
+        &[("acme.rego", "package acme\ndeny contains")],
+        &[],
+    );
+    let message = &unparsed.blocks[0].message;
+    assert_eq!(message.matches("acme.rego").count(), 1, "{message}");
+}
+
+#[test]
+fn error_names_the_folder_of_the_policies() {
+    let set = |folder: &str, text: &str| PolicySet {
+        folder: folder.to_owned(),
+        files: vec![("acme.rego".to_owned(), text.to_owned())],
+        ..PolicySet::default()
+    };
+    let report = arrakis_policy::check(&arrakis_policy::Inputs {
+        plan: plan_file("create_network"),
+        policies: vec![
+            set("policies/good", PASSES),
+            set("policies/bad", "package acme\ndeny := false"),
+        ],
+        ..arrakis_policy::Inputs::default()
+    });
+    assert_blocked_by(&report, "policy_failed");
+    assert_eq!(report.blocks.len(), 1);
+    assert!(report.blocks[0].message.contains("policies/bad: "), "{report:?}");
+}
+
+#[test]
+fn package_may_be_split_into_a_file_of_functions_and_one_of_warnings() {
+    let report = check_with(
+        plan_file("create_network"),
+        &[
+            (
+                "functions.rego",
+                "package acme.size\nis_large if count(input.resource_changes) > 1\n",
+            ),
+            ("size.rego", "package acme.size\nwarn contains \"large\" if is_large\n"),
+            ("acme.rego", PASSES),
+        ],
+        &[],
+    );
+    assert_warned_by(&report, "warn");
+}
+
+#[test]
 fn endless_policy_is_stopped() {
     let policy = "package acme\ndeny contains a if { some a in numbers.range(1, 20000); some b in numbers.range(1, 20000); a * b == -1 }";
     let inputs = arrakis_policy::Inputs {
         plan: plan_file("create_network"),
         policies: vec![PolicySet {
             files: vec![("acme.rego".to_owned(), policy.to_owned())],
-            data: Vec::new(),
+            ..PolicySet::default()
         }],
         ..arrakis_policy::Inputs::default()
     };
@@ -156,9 +209,9 @@ fn libraries_are_used_by_other_packages() {
 fn tested(text: &str) -> Result<Vec<(String, bool)>, String> {
     let policies = PolicySet {
         files: vec![("acme_test.rego".to_owned(), text.to_owned())],
-        data: Vec::new(),
+        ..PolicySet::default()
     };
-    let results = policy_tests::run(&policies)?;
+    let results = test_runner::run(&policies)?;
     Ok(results
         .into_iter()
         .map(|result| (result.name, result.failure.is_none()))
@@ -197,7 +250,7 @@ fn folder_without_tests_fails() {
 #[test]
 fn example_of_the_guide_passes_its_tests() {
     let policies = arrakis_policy::files::read_policies(&folder("policies/good"), true).unwrap();
-    let results = policy_tests::run(&policies).unwrap();
+    let results = test_runner::run(&policies).unwrap();
     assert!(results.len() >= 3);
     for result in results {
         assert_eq!(result.failure, None, "{}", result.name);

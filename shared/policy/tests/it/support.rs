@@ -60,6 +60,7 @@ pub(crate) fn check_with(plan: Vec<u8>, files: &[(&str, &str)], data: &[&str]) -
             .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
             .collect(),
         data: data.iter().map(|text| (*text).to_owned()).collect(),
+        ..PolicySet::default()
     };
     check(&Inputs {
         plan,

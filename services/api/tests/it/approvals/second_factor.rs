@@ -47,6 +47,12 @@ async fn plan_of_high_risk_is_approved_with_a_code_in_a_modal() {
     assert_eq!(opened["view"]["private_metadata"], id);
     assert_eq!(read(&api, &key, &id).await["state"], "pending");
 
+    // Without a second factor there is no modal in which to type a code.
+    api.slack(&click("UCHANI", APPROVE, &id, TS)).await.ok();
+    let told = slack.call("chat.postEphemeral", 0).await;
+    assert_eq!(told["user"], "UCHANI");
+    assert!(told["text"].as_str().unwrap().contains("/mfa enrol"), "{told}");
+
     let wrong = api.slack(&submission("USTILGAR", &id, "abcdef")).await.ok();
     assert_eq!(wrong["response_action"], "errors");
     let text = wrong["errors"]["approval_code"].as_str().unwrap();

@@ -1,7 +1,7 @@
 //! `arrakis-policy test DIR`: the tests of an operator's policies.
 //!
 //! A test is a rule whose name begins with `test_`, in any file of the folder. It passes when its value is `true`; `false`, an
-//! undefined value and an error fail. A folder without tests fails.
+//! undefined value and an error fail. A folder without tests fails. `input` is an empty object unless the test replaces it (`with input as …`).
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -44,7 +44,7 @@ pub fn run(policies: &PolicySet) -> Result<Vec<TestResult>, String> {
     let results = names.into_iter().map(|name| {
         let failure = match engine.rule(&name) {
             Ok(Value::Bool(true)) => None,
-            Ok(value) => Some(format!("its value is {value}")),
+            Ok(value) => Some(format!("expected true, found {value}")),
             Err(why) => Some(why),
         };
         let name = name.strip_prefix("data.").unwrap_or(&name).to_owned();
