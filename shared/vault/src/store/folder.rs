@@ -44,12 +44,6 @@ impl FolderStore {
         self
     }
 
-    /// The folder.
-    #[must_use]
-    pub fn root(&self) -> &Path {
-        &self.root
-    }
-
     /// Runs file operations in a thread of their own: a sync of a file may take long.
     async fn blocking<T: Send + 'static>(
         &self,
@@ -464,11 +458,11 @@ mod tests {
     #[tokio::test]
     async fn links_in_place_of_the_files_of_the_store_itself_are_refused() {
         let (_folder, store, outside) = store_with_links();
-        std::os::unix::fs::symlink(&outside, store.root().join(".objects")).unwrap();
+        std::os::unix::fs::symlink(&outside, store.root.join(".objects")).unwrap();
         let put = store.put(&key("a/b"), NewObject::new("new"), &Condition::Any).await;
         assert_foreign(put, ".objects is a symbolic link");
-        fs::remove_file(store.root().join(".lock")).unwrap();
-        std::os::unix::fs::symlink(outside.join("file"), store.root().join(".lock")).unwrap();
+        fs::remove_file(store.root.join(".lock")).unwrap();
+        std::os::unix::fs::symlink(outside.join("file"), store.root.join(".lock")).unwrap();
         assert_foreign(store.delete(&key("a/b"), None).await, ".lock is a symbolic link");
         assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
     }

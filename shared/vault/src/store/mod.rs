@@ -40,7 +40,7 @@ impl Version {
         Self(text.into())
     }
 
-    /// The store's text.
+    /// The ETag (S3) or the SHA-256 (folder).
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -149,7 +149,7 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// retention deletes them.
     fn deletes_tagged(&self) -> bool;
 
-    /// Checks that the store responds, permits writes and honours conditions, with an object of its own that is deleted again. Called
+    /// Checks that the store responds, permits writes and honours conditions, with an object of its own that is then deleted. Called
     /// before the first conditional write of a process; some S3-compatible stores ignore conditions, and a lock there locks nothing.
     ///
     /// # Errors

@@ -126,7 +126,7 @@ impl Vault {
                 Err(error) => return Err(error.into()),
             }
         };
-        let latest = paths::latest_export(server)?;
+        let latest = paths::latest_export(server);
         self.parts.store.put(&latest, object, &Condition::Any).await?;
         Ok(key)
     }
@@ -174,7 +174,7 @@ impl Vault {
     /// # Errors
     /// As [`Vault::read_export`].
     pub async fn latest_export(&self, server: ServerId) -> Result<Option<Export>, VaultError> {
-        match self.read_export(server, &paths::latest_export(server)?).await {
+        match self.read_export(server, &paths::latest_export(server)).await {
             Err(VaultError::Store(StoreError::NotFound { .. })) => Ok(None),
             read => read.map(Some),
         }
@@ -346,7 +346,7 @@ impl Vault {
     ) -> Result<ExportsReport, VaultError> {
         let mut report = ExportsReport::default();
         let mut verified = BTreeSet::new();
-        let latest = paths::latest_export(server)?;
+        let latest = paths::latest_export(server);
         let mut keys: Vec<ObjectKey> = self
             .exports(server)
             .await?
@@ -440,7 +440,7 @@ impl Vault {
             .into_iter()
             .map(|export| export.key)
             .collect();
-        keys.push(paths::latest_export(server)?);
+        keys.push(paths::latest_export(server));
         for key in keys {
             if images.is_empty() {
                 break;

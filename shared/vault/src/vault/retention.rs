@@ -243,7 +243,7 @@ impl Vault {
         if images.is_empty() {
             return Ok(());
         }
-        let newest = match self.export_of_any_key(server, &paths::latest_export(server)?).await {
+        let newest = match self.export_of_any_key(server, &paths::latest_export(server)).await {
             Ok(newest) => newest,
             Err(VaultError::Store(StoreError::NotFound { .. })) => Vec::new(),
             Err(error) if error.is_unusable() => {

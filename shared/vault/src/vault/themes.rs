@@ -92,7 +92,7 @@ impl Vault {
     /// [`VaultError::Damaged`], [`VaultError::OtherServer`], or the store cannot be read.
     pub async fn theme_registry(&self, server: ServerId) -> Result<ThemeRegistry, VaultError> {
         let (registry, _) = self.registry_and_condition(server).await?;
-        let key = paths::theme_registry(server)?;
+        let key = paths::theme_registry(server);
         for deployment in &registry.deployments {
             self.refuse_forged(&key, server, deployment).await?;
         }
@@ -139,7 +139,7 @@ impl Vault {
     /// # Errors
     /// The registry is damaged, or the store cannot be written.
     pub async fn record_deployment(&self, server: ServerId, deployment: &Deployment) -> Result<(), VaultError> {
-        let key = paths::theme_registry(server)?;
+        let key = paths::theme_registry(server);
         let present = match self.registry_and_condition(server).await {
             Ok((registry, _)) => registry,
             // The audit object is written nevertheless: the registry is made again from it.
@@ -211,7 +211,7 @@ impl Vault {
         // changes the registry after this.
         let (former, damage, condition) = match self.registry_and_condition(server).await {
             Err(error) if error.is_damage() => {
-                let head = self.parts.store.head(&paths::theme_registry(server)?).await?;
+                let head = self.parts.store.head(&paths::theme_registry(server)).await?;
                 let condition = Condition::Version(head.version);
                 (ThemeRegistry::new(server), Some(error), condition)
             }
@@ -235,7 +235,7 @@ impl Vault {
     /// [`crate::StoreError::ConditionFailed`] where it has changed; the store cannot be written.
     pub async fn complete_registry_rebuild(&self, rebuild: &RegistryRebuild) -> Result<(), VaultError> {
         let registry = &rebuild.rebuilt.registry;
-        let key = paths::theme_registry(registry.server)?;
+        let key = paths::theme_registry(registry.server);
         let object = NewObject::new(self.seal(&key, registry)?);
         self.parts.store.put(&key, object, &rebuild.condition).await?;
         Ok(())
@@ -256,7 +256,7 @@ impl Vault {
                 Err(error) => return Err(error),
             }
         }
-        let key = paths::theme_registry(server)?;
+        let key = paths::theme_registry(server);
         for deployment in former.deployments {
             // One that is not as it was signed would make the new registry damaged, too.
             match self.refuse_forged(&key, server, &deployment).await {
@@ -328,14 +328,14 @@ impl Vault {
 
     /// The registry as it is stored, for a snapshot; that of a server without deployments is empty.
     pub(super) async fn theme_registry_bytes(&self, server: ServerId) -> Result<Vec<u8>, VaultError> {
-        let key = paths::theme_registry(server)?;
+        let key = paths::theme_registry(server);
         let registry = self.theme_registry(server).await?;
         self.seal(&key, &registry)
     }
 
     /// The registry, and the condition under which it may be replaced.
     async fn registry_and_condition(&self, server: ServerId) -> Result<(ThemeRegistry, Condition), VaultError> {
-        let key = paths::theme_registry(server)?;
+        let key = paths::theme_registry(server);
         let (registry, condition) = self.read_document::<ThemeRegistry>(&key).await?;
         let registry = registry.unwrap_or_else(|| ThemeRegistry::new(server));
         if registry.server != server {

@@ -30,7 +30,10 @@ impl Vault {
     pub(super) fn unsealed(&self, key: &ObjectKey, error: SealError) -> VaultError {
         match error {
             SealError::Json(error) => VaultError::encode(&self.name(key), &error),
-            SealError::Sign(error) => VaultError::Sign(error),
+            SealError::Sign(error) => VaultError::Sign {
+                object: self.name(key),
+                error,
+            },
         }
     }
 

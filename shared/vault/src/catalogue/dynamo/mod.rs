@@ -44,7 +44,7 @@ pub struct DynamoCatalogue {
 }
 
 impl DynamoCatalogue {
-    /// A catalogue in these tables, which exist. Sends no request.
+    /// A catalogue in these tables, which exist: `records` has backups and snapshots, `tiers` plans and usage counters. Sends no request.
     #[must_use]
     pub fn new(connection: &AwsConnection, records: impl Into<String>, tiers: impl Into<String>) -> Self {
         Self {
