@@ -12,7 +12,8 @@ use time::{Duration, OffsetDateTime};
 
 use super::Vault;
 use super::backups::TIER;
-use super::write::{MAX_SHIFT_MS, to_millisecond};
+use super::verify::UnusableObjects;
+use super::write::NameTimes;
 use crate::checksum::checksum;
 use crate::damage::Damage;
 use crate::error::VaultError;
@@ -91,14 +92,8 @@ pub struct ExportsReport {
     pub whole: usize,
     /// Number of those of them without a signature: an earlier version stored them, or the signature was removed.
     pub unsigned: usize,
-    /// Damaged exports, also under the second name of the newest one. Each error names the object that is damaged.
-    pub damaged: Vec<VaultError>,
-    /// Exports that are signed by a key that is not trusted here. They may be whole.
-    pub not_trusted: Vec<VaultError>,
-    /// Exports that are encrypted for another identity than those of this machine. They may be whole.
-    pub encrypted: Vec<VaultError>,
-    /// Exports whose files this user may not read. They may be whole.
-    pub unreadable: Vec<VaultError>,
+    /// Exports that cannot be used here, also under the second name of the newest one.
+    pub unusable: UnusableObjects,
 }
 
 impl Vault {
@@ -113,17 +108,15 @@ impl Vault {
         now: OffsetDateTime,
     ) -> Result<ObjectKey, VaultError> {
         let plan = self.plan(server).await?;
-        let first = to_millisecond(now);
-        let mut shift = 0;
+        let mut times = NameTimes::from_now(now);
         let (key, object) = loop {
-            let created = first + Duration::milliseconds(shift);
+            let created = times.current();
             let key = paths::export(server, created)?;
             let object = self.signed_export(&key, server, created, yaml).await?;
             let object = object.tagged(TIER, plan.as_str());
-            match self.parts.store.put(&key, object.clone(), &Condition::Absent).await {
-                Ok(_) => break (key, object),
-                Err(error) if error.is_condition_failed() && shift < MAX_SHIFT_MS => shift += 1,
-                Err(error) => return Err(error.into()),
+            let written = self.parts.store.put(&key, object.clone(), &Condition::Absent).await;
+            if times.is_written(written)? {
+                break (key, object);
             }
         };
         let latest = paths::latest_export(server);
@@ -364,18 +357,9 @@ impl Vault {
                 }
                 // Deleted meanwhile, or there is no newest one.
                 Err(VaultError::Store(StoreError::NotFound { .. })) => {}
-                Err(error) if error.is_damage() => {
-                    progress(&key, Err(&error));
-                    report.damaged.push(error);
-                }
                 Err(error) if error.is_unusable() => {
                     progress(&key, Err(&error));
-                    let list = match (error.is_of_unknown_key(), error.is_encrypted_for_others()) {
-                        (true, _) => &mut report.not_trusted,
-                        (false, true) => &mut report.encrypted,
-                        (false, false) => &mut report.unreadable,
-                    };
-                    list.push(error);
+                    report.unusable.add(error);
                 }
                 Err(error) => return Err(error),
             }

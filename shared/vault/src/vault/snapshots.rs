@@ -276,7 +276,10 @@ impl Vault {
     ) -> Result<Vec<u8>, VaultError> {
         let wanted = format!("{name}.gz");
         if file.path != wanted {
-            let reason = format!("the manifest has the path {} for the file {name}, not {wanted}", file.path);
+            let reason = format!(
+                "the manifest has the path {} for the file {name}, not {wanted}",
+                file.path
+            );
             return Err(self.damaged(manifest_key, Damage::Content(reason)));
         }
         let key = paths::snapshot_file(manifest.server, manifest.id, name)
@@ -360,6 +363,9 @@ mod tests {
         let read = vault.read_file(&key, &manifest, STATE_FILE, &file).await;
         let error = read.unwrap_err().to_string();
         let reason = "the manifest has the path other.gz for the file state.json, not state.json.gz";
-        assert!(error.contains("manifest.json is damaged") && error.contains(reason), "{error}");
+        assert!(
+            error.contains("manifest.json is damaged") && error.contains(reason),
+            "{error}"
+        );
     }
 }

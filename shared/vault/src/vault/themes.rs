@@ -3,10 +3,8 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
-use time::Duration;
-
 use super::Vault;
-use super::write::{MAX_SHIFT_MS, MAX_WRITES, to_millisecond};
+use super::write::{MAX_WRITES, NameTimes};
 use crate::damage::Damage;
 use crate::error::VaultError;
 use crate::key::ObjectKey;
@@ -50,7 +48,7 @@ impl RegistryRebuild {
 
 /// Checks that each deployment is in a registry once, and that the signed ones are in the order of their times: their signatures alone do not
 /// show that one was repeated or moved.
-fn order_of(registry: &ThemeRegistry) -> Result<(), String> {
+fn check_order(registry: &ThemeRegistry) -> Result<(), String> {
     let mut ids = BTreeSet::new();
     let mut last: Option<&Deployment> = None;
     for deployment in &registry.deployments {
@@ -96,7 +94,7 @@ impl Vault {
         for deployment in &registry.deployments {
             self.refuse_forged(&key, server, deployment).await?;
         }
-        order_of(&registry).map_err(|reason| self.damaged(&key, Damage::Content(reason)))?;
+        check_order(&registry).map_err(|reason| self.damaged(&key, Damage::Content(reason)))?;
         Ok(registry)
     }
 
@@ -345,33 +343,25 @@ impl Vault {
     }
 
     async fn write_audit(&self, server: ServerId, deployment: &Deployment) -> Result<(), VaultError> {
-        let first = to_millisecond(deployment.time);
+        let mut times = NameTimes::from_now(deployment.time);
         let audit = DeploymentAudit {
             server,
             deployment: deployment.clone(),
         };
-        for shift in 0..=MAX_SHIFT_MS {
-            let key = paths::theme_audit(server, first + Duration::milliseconds(shift))?;
-            let bytes = self.seal(&key, &audit)?;
-            match self
-                .parts
-                .store
-                .put(&key, NewObject::new(bytes), &Condition::Absent)
-                .await
-            {
-                Err(error) if error.is_condition_failed() && shift < MAX_SHIFT_MS => {
-                    match self.read_audit(server, &key).await {
-                        Ok(other) if other.id == deployment.id => return Ok(()),
-                        Err(error) if !error.is_unusable() => return Err(error),
-                        // Another deployment, or an object that cannot be used, which stays as it is.
-                        _ => {}
-                    }
-                }
-                Err(error) => return Err(error.into()),
-                Ok(_) => return Ok(()),
+        loop {
+            let key = paths::theme_audit(server, times.current())?;
+            let object = NewObject::new(self.seal(&key, &audit)?);
+            let written = self.parts.store.put(&key, object, &Condition::Absent).await;
+            if times.is_written(written)? {
+                return Ok(());
+            }
+            match self.read_audit(server, &key).await {
+                Ok(other) if other.id == deployment.id => return Ok(()),
+                Err(error) if !error.is_unusable() => return Err(error),
+                // Another deployment, or an object that cannot be used, which stays as it is.
+                _ => {}
             }
         }
-        Ok(())
     }
 
     async fn read_audit(&self, server: ServerId, key: &ObjectKey) -> Result<Deployment, VaultError> {

@@ -143,7 +143,7 @@ async fn snapshots_are_read_as_written(vault: &Vault) {
         progress.push((record.id, result.is_ok()));
     };
     let report = vault.verify_all(SERVER, NOW, &mut note).await.unwrap();
-    assert_eq!((report.whole, report.damaged.len()), (2, 0));
+    assert_eq!((report.whole, report.unusable.damaged.len()), (2, 0));
     assert!(progress.len() == 2 && progress.iter().all(|(_, is_whole)| *is_whole));
 }
 

@@ -249,7 +249,7 @@ async fn filled() -> (LocalVault, Vec<BackupRecord>) {
 /// Everything that is listed is whole. Returns how many records there are.
 async fn check_listed(vault: &Vault, now: OffsetDateTime, context: &str) -> usize {
     let report = vault.verify_all(SERVER, now, &mut |_, _| {}).await.unwrap();
-    let is_whole = report.damaged.is_empty() && report.records.is_empty() && report.registry.is_none();
+    let is_whole = report.unusable.damaged.is_empty() && report.records.is_empty() && report.registry.is_none();
     assert!(is_whole, "{context}: {report:?}");
     report.whole
 }

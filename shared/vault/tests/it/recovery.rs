@@ -196,7 +196,10 @@ async fn damaged_record_of_a_young_object_is_made_again_by_its_id() {
             None
         );
         let report = local.vault.verify_all(SERVER, NOW, &mut |_, _| {}).await.unwrap();
-        assert_eq!((report.whole, report.damaged.len(), report.records.len()), (5, 0, 1));
+        assert_eq!(
+            (report.whole, report.unusable.damaged.len(), report.records.len()),
+            (5, 0, 1)
+        );
         assert_eq!(
             (report.records[0].kind, report.records[0].id),
             (record.kind, Some(record.id))

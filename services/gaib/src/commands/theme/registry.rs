@@ -224,9 +224,9 @@ impl SnapshotAvailability {
         }
     }
 
-    /// Of a snapshot that is listed: by what can be known of its objects without reading them.
+    /// Of a snapshot that is listed: by an inspection, which does not read its files.
     async fn of_record(backups: &Backups, record: BackupRecord) -> Self {
-        let inspected = backups.vault.inspect(backups.server(), record.kind, &[record]).await;
+        let inspected = backups.vault.inspect(backups.server(), &[record]).await;
         match inspected.map(|mut results| results.pop()) {
             Ok(Some(Err(error))) if error.is_damage() => Self::Damaged,
             // A store that fails says nothing about the snapshot.
