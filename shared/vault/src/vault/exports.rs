@@ -184,6 +184,12 @@ impl Vault {
         Ok(listed)
     }
 
+    /// The keys of all exports of a server, newest first, then the second name of the newest one.
+    async fn export_keys(&self, server: ServerId) -> Result<Vec<ObjectKey>, VaultError> {
+        let keys = self.exports(server).await?.into_iter().map(|export| export.key);
+        Ok(keys.chain([paths::latest_export(server)]).collect())
+    }
+
     /// An export of a server, by a key of [`Vault::exports`]: without its images. One without a signature ([`Export::is_signed`]) passes the
     /// checks: the caller decides.
     ///
@@ -340,14 +346,7 @@ impl Vault {
         let mut report = ExportsReport::default();
         let mut verified = BTreeSet::new();
         let latest = paths::latest_export(server);
-        let mut keys: Vec<ObjectKey> = self
-            .exports(server)
-            .await?
-            .into_iter()
-            .map(|export| export.key)
-            .collect();
-        keys.push(latest.clone());
-        for key in keys {
+        for key in self.export_keys(server).await? {
             match self.verify_with_images(server, &key, references, &mut verified).await {
                 Ok(_) if key == latest => {}
                 Ok(export) => {
@@ -418,14 +417,7 @@ impl Vault {
         let file_name = |key: &ObjectKey| key.as_str().rsplit('/').next().unwrap_or_default().to_owned();
         let mut images = self.parts.store.list(&paths::export_images(server)).await?;
         images.retain(|image| image.modified + IMAGE_IS_OLD_AFTER <= now && deleted.contains(&file_name(&image.key)));
-        let mut keys: Vec<ObjectKey> = self
-            .exports(server)
-            .await?
-            .into_iter()
-            .map(|export| export.key)
-            .collect();
-        keys.push(paths::latest_export(server));
-        for key in keys {
+        for key in self.export_keys(server).await? {
             if images.is_empty() {
                 break;
             }
