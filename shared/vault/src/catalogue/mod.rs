@@ -8,6 +8,7 @@
 mod dynamo;
 mod error;
 mod files;
+mod hooked;
 
 use std::fmt::{self, Debug};
 use std::str::FromStr;
@@ -26,6 +27,7 @@ use crate::server::ServerId;
 pub use dynamo::DynamoCatalogue;
 pub use error::CatalogueError;
 pub use files::FileCatalogue;
+pub use hooked::{CatalogueHook, HookedCatalogue, RecordWrite};
 
 /// A position in a list: the record after which the next page begins.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

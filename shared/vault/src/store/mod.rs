@@ -8,6 +8,7 @@ mod description;
 mod encrypted;
 mod error;
 mod folder;
+mod hooked;
 #[cfg(feature = "aws")]
 mod s3;
 
@@ -23,6 +24,7 @@ use crate::key::ObjectKey;
 pub use encrypted::{EncryptedStore, Encryption, EncryptionError};
 pub use error::StoreError;
 pub use folder::FolderStore;
+pub use hooked::{HookedStore, StoreHook, StoreOperation};
 #[cfg(feature = "aws")]
 pub use s3::{S3Options, S3Store};
 

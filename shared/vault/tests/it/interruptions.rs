@@ -1,4 +1,4 @@
-//! A process that dies at any request. The next one lists only what is whole, and recovers the rest.
+//! A process that ends at any request. The next one lists only what is whole, and recovers the rest.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::support::{LocalVault, NOW, SERVER, deployment, expected, new_backup, new_snapshot, state};
 
-/// The requests that are executed before the process dies. Later ones are not; the one at the end is executed without a response.
+/// The requests that are executed before the process ends. Later ones are not; the one at the end is executed without a response.
 #[derive(Debug)]
 struct Lifetime(Mutex<usize>);
 
@@ -29,7 +29,7 @@ enum Fate {
 }
 
 impl Lifetime {
-    /// A request takes two steps, so that the last one is sent without an answer at an odd number of them.
+    /// A request takes two steps, so that the last one is sent without a response at an odd number of them.
     fn next(&self) -> Fate {
         let mut left = self.0.lock();
         let fate = match *left {
@@ -39,6 +39,22 @@ impl Lifetime {
         };
         *left = left.saturating_sub(2);
         fate
+    }
+
+    /// Runs a request; returns `ended` where the process ends before its response.
+    async fn run<T: Send, E: Send>(
+        &self,
+        request: impl Future<Output = Result<T, E>> + Send,
+        ended: E,
+    ) -> Result<T, E> {
+        match self.next() {
+            Fate::Answered => request.await,
+            Fate::Unanswered => {
+                let _ = request.await;
+                Err(ended)
+            }
+            Fate::NotSent => Err(ended),
+        }
     }
 }
 
@@ -50,19 +66,12 @@ struct DyingStore {
 
 impl DyingStore {
     async fn run<T: Send>(&self, request: impl Future<Output = Result<T, StoreError>> + Send) -> Result<T, StoreError> {
-        let dead = || StoreError::UnknownOutcome {
+        let ended = StoreError::UnknownOutcome {
             operation: "write",
             object: "an object".to_owned(),
-            reason: "the process died".to_owned(),
+            reason: "the process ended".to_owned(),
         };
-        match self.lifetime.next() {
-            Fate::Answered => request.await,
-            Fate::Unanswered => {
-                let _ = request.await;
-                Err(dead())
-            }
-            Fate::NotSent => Err(dead()),
-        }
+        self.lifetime.run(request, ended).await
     }
 }
 
@@ -120,20 +129,13 @@ impl DyingCatalogue {
         &self,
         request: impl Future<Output = Result<T, CatalogueError>> + Send,
     ) -> Result<T, CatalogueError> {
-        let dead = || CatalogueError::Unavailable {
+        let ended = CatalogueError::Unavailable {
             operation: "write",
             item: "a record".to_owned(),
             attempts: 1,
-            reason: "the process died".to_owned(),
+            reason: "the process ended".to_owned(),
         };
-        match self.lifetime.next() {
-            Fate::Answered => request.await,
-            Fate::Unanswered => {
-                let _ = request.await;
-                Err(dead())
-            }
-            Fate::NotSent => Err(dead()),
-        }
+        self.lifetime.run(request, ended).await
     }
 }
 
