@@ -319,7 +319,7 @@ struct SnapshotBefore {
     record: BackupRecord,
     counted_use: CountedUse,
     /// From which its id follows, where that is not the id of its use. Both are kept until the deployment is written: else a run that is killed
-    /// in between leaves a snapshot of no deployment.
+    /// before leaves a snapshot of no deployment.
     id: Option<KeptId>,
 }
 

@@ -33,7 +33,7 @@ trait Requests {
     /// The request that creates a resource.
     fn create(&self, context: &Context<'_>) -> Result<WriteRequest, FormError>;
 
-    /// The request that changes `fields` of a resource. `current` is the answer to [`Requests::current`].
+    /// The request that changes `fields` of a resource. `current` is the response to [`Requests::current`].
     fn update(
         &self,
         id: Snowflake,
@@ -180,7 +180,7 @@ pub(crate) fn create(attributes: &Attributes, context: &Context<'_>) -> Result<W
     each!(attributes, own => own.create(context))
 }
 
-/// The request that changes `fields` of a resource. `current` is the answer to [`current`].
+/// The request that changes `fields` of a resource. `current` is the response to [`current`].
 ///
 /// # Errors
 /// An unresolved reference or an unreadable image.

@@ -215,7 +215,7 @@ async fn a_true_community(bench: &Bench) {
     let body = json!({ "rules_channel_id": channels["own"], "public_updates_channel_id": channels["general"] });
     let path = format!("/guilds/{}", bench.guild());
     discord
-        .write(Method::PATCH, &path, Some(&body), &Reason::new("by hand"))
+        .write(Method::PATCH, &path, Some(&body), &Reason::new("manually"))
         .await
         .unwrap();
 }

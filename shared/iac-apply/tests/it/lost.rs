@@ -296,7 +296,7 @@ async fn ambiguous_creation_ends_the_apply_and_is_not_repeated() {
         );
         // Once the other candidate is deleted, the role is created.
         let path = format!("/guilds/{}/roles/{}", bench.guild(), candidates[0]);
-        let reason = arrakis_iac_apply::http::Reason::new("by hand");
+        let reason = arrakis_iac_apply::http::Reason::new("manually");
         discord.write(Method::DELETE, &path, None, &reason).await.unwrap();
         let (_, watched) = bench.apply(&naib()).await.unwrap();
         assert_eq!(watched.count("POST"), 1, "{how:?}");

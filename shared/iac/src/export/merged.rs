@@ -61,7 +61,7 @@ fn address(kind: Kind, key: &str) -> Option<Address> {
     LogicalName::new(key).ok().map(|key| Address::of(kind, key))
 }
 
-/// Who sees a category: whoever sees one of its channels.
+/// The audience of a category: the members who can view one of its channels.
 fn seen_by(theme: &Theme, category: &Category) -> String {
     let mut all = Audience::default();
     for channel in &category.channels {

@@ -327,7 +327,7 @@ pub(crate) struct RoleObject {
     pub(crate) unicode_emoji: Option<String>,
 }
 
-/// The roles in an answer; `bot_roles` are those that the bot has.
+/// The roles in a response; `bot_roles` are those that the bot has.
 pub(crate) fn read(
     guild: &Guild,
     bot_roles: &BTreeSet<Snowflake>,

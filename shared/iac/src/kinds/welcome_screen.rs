@@ -230,7 +230,7 @@ impl Definition for WelcomeScreen {
     }
 
     fn read_answer(_: &Value, _: ReadContext<'_>) -> Result<Option<Attributes>, Unreadable> {
-        // Discord's answer does not state whether the screen is shown.
+        // Discord's response does not state whether the screen is shown.
         Ok(None)
     }
 }

@@ -1,6 +1,6 @@
 //! A snapshot of a server at Discord.
 //!
-//! Plans, exports and imports are made from the snapshot: the answers to one GET for each collection, in the types of
+//! Plans, exports and imports are made from the snapshot: the responses to one GET for each collection, in the types of
 //! [`crate::model`]. References are by id; [`AddressIndex`] replaces the ids of managed resources by addresses.
 //!
 //! To add a collection, give its resources an id and attributes and [`LiveServer::insert`] them.

@@ -1,4 +1,4 @@
-//! After an import every attribute is managed: a change by hand is seen, whether it leaves Discord's default or returns to it,
+//! After an import every attribute is managed: a manual change is detected, whether it leaves Discord's default or returns to it,
 //! and an export sets it on another server, also back to its default.
 //!
 //! Attributes are enumerated from the model: a new one without an example here fails the test.

@@ -80,7 +80,7 @@ fn path(pointer: &str) -> String {
     if path.is_empty() { ".".to_owned() } else { path }
 }
 
-/// Fields that Discord requires and that we read, by call; those behind `?` may be `null`. The last objects of a list are
+/// Fields that Discord requires and that we read, by call; those after `?` may be `null`. The last objects of a list are
 /// meant by `*`.
 const REQUIRED: &[(&str, &[&str])] = &[
     (

@@ -139,7 +139,7 @@ pub trait Catalogue: Debug + Send + Sync {
 
     /// The record with this id. With `server`, only of this server.
     ///
-    /// DynamoDB finds an id alone by an index that is a moment behind the table: a record that was inserted just now may be missing. With
+    /// DynamoDB finds an id alone by an index, which is eventually consistent: a record that was inserted just now may be missing. With
     /// `server`, the table itself is searched where the index has no such id.
     ///
     /// # Errors

@@ -150,7 +150,7 @@ impl Folder {
         let version = checksum(&object.bytes);
         let described = self.descriptions_path(key);
         let description = Description::new(&version, object);
-        // Before the object: a process that dies in between leaves both descriptions, and each object has its own.
+        // Before the object: a process that ends between the two writes leaves both descriptions, and each content has its own.
         let mut descriptions = self.descriptions(key)?;
         let is_first = descriptions.add(description.clone());
         self.replace(&described, &descriptions.to_bytes(&described)?)?;
@@ -527,7 +527,7 @@ mod tests {
         let store = FolderStore::new(folder.path());
         let old = NewObject::new("old").tagged("Tier", "free");
         store.put(&key("a"), old, &Condition::Any).await.unwrap();
-        // The process dies after it wrote both descriptions and before it replaced the object.
+        // The process ends after it wrote both descriptions and before it replaced the object.
         let path = folder.path().join(".objects/a.json");
         let mut descriptions = Descriptions::read(&path).unwrap();
         let new = NewObject::new("new").tagged("Tier", "premium");

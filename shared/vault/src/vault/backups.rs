@@ -63,7 +63,7 @@ pub struct Expected {
 impl Vault {
     /// Creates a backup: the object, then its record.
     ///
-    /// A process that dies between the two leaves an object that is in no list; [`Vault::recover`] makes its record.
+    /// A process that ends between the two leaves an object that is in no list; [`Vault::recover`] makes its record.
     ///
     /// # Errors
     /// [`VaultError::NotAState`], [`VaultError::Limit`], or an error of store or catalogue.

@@ -273,7 +273,7 @@ impl Vault {
     /// An image of an export, by its name.
     ///
     /// # Errors
-    /// [`VaultError::Damaged`]: it is missing, or is not what its name says. [`VaultError::Key`]: the name is no name of a file.
+    /// [`VaultError::Damaged`]: it is missing, or its content does not have the checksum of its name. [`VaultError::Key`]: the name is not valid for a file.
     pub async fn read_export_image(
         &self,
         server: ServerId,
@@ -383,7 +383,7 @@ impl Vault {
         let deleted = match self.parts.store.get(key).await.map_err(VaultError::from) {
             Ok(object) => object.bytes,
             Err(VaultError::Store(StoreError::NotFound { .. })) => Vec::new(),
-            // Its images stay: nothing says which they are.
+            // Its images stay: they are listed only in its content.
             Err(error) if error.is_damage() => Vec::new(),
             Err(error) => return Err(error),
         };
@@ -395,7 +395,7 @@ impl Vault {
         self.delete_images_of(server, &deleted, now).await
     }
 
-    /// The newest export that is whole, also one whose key is not trusted here; without a look at its images.
+    /// The newest export that is whole, also one whose key is not trusted here. Its images are not checked.
     ///
     /// # Errors
     /// The store cannot be read.

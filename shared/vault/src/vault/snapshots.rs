@@ -81,7 +81,7 @@ impl Snapshot {
 impl Vault {
     /// Creates a snapshot: its files, then the manifest, then the record. The theme registry is added to the files.
     ///
-    /// A process that dies in between leaves objects that are in no list; [`Vault::recover`] makes the record, or removes the objects
+    /// A process that ends during a creation leaves objects that are in no list; [`Vault::recover`] makes the record, or removes the objects
     /// where the manifest is missing.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Teardowns that are not finished: a signed document for each server, from before the first deletion until the server is empty.
 //!
-//! Whoever continues or begins a teardown elsewhere learns from it that the server is not whole any more, and what has it whole.
+//! A teardown that is continued or begun on another machine reads from it that the server is incomplete, and where the complete export is.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;

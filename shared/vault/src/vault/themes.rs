@@ -272,8 +272,8 @@ impl Vault {
         Ok(RebuiltRegistry { registry, damaged })
     }
 
-    /// Adds a deployment with its object. Of two with one id, the one that is signed stays, and the other one is named: whoever can write to the
-    /// store can write a deployment without a signature.
+    /// Adds a deployment with its object. Of two with one id, the one that is signed stays, and the other one is named: write access to the
+    /// store is enough to write a deployment without a signature.
     async fn add_or_prefer(
         &self,
         server: ServerId,

@@ -52,7 +52,7 @@ async fn backups_are_read_as_written(vault: &Vault) {
             "free"
         );
     }
-    // A deletion that dies after its first step.
+    // A deletion that is interrupted after its first step.
     vault.catalogue().set_expiry(&one, Some(NOW)).await.unwrap();
     let error = vault.find(RecordKind::Backup, one.id, SERVER, NOW).await.unwrap_err();
     assert!(matches!(error, VaultError::Expired { .. }), "{error:?}");

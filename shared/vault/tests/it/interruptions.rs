@@ -186,7 +186,7 @@ impl Catalogue for DyingCatalogue {
     }
 }
 
-/// The same vault in a process that dies.
+/// The same vault in a process that ends after these steps.
 fn dying(local: &LocalVault, steps: usize) -> Vault {
     let lifetime = Arc::new(Lifetime(Mutex::new(steps)));
     Vault::new(VaultParts {
@@ -331,7 +331,7 @@ async fn every_object_has_a_record(vault: &Vault, now: OffsetDateTime, context: 
     for prefix in ["state/", "snapshots/"] {
         for object in vault.store().list(prefix).await.unwrap() {
             let has_record = known.iter().any(|known| object.key.as_str().starts_with(known));
-            assert!(has_record, "{context}: {} is left behind", object.key);
+            assert!(has_record, "{context}: {} has no record", object.key);
         }
     }
 }

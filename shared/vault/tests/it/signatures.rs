@@ -423,7 +423,7 @@ async fn missing_changed_and_misnamed_images_of_an_export_are_named() {
         error.is_damage() && error.to_string().contains("does not exist"),
         "{error}"
     );
-    // The name of an image of an earlier version says nothing of its content.
+    // The name of an image of an earlier version is not a checksum.
     vault
         .write_export_images(SERVER, [("emoji-1.png".to_owned(), b"worm".to_vec())].into())
         .await

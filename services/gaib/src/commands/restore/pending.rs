@@ -87,7 +87,7 @@ impl PendingRestore {
         self.request_id
     }
 
-    /// Whether an earlier command has begun this request: it may have been carried out before this command sends it.
+    /// Whether an earlier command has begun this request: it may have taken effect before this command sends it.
     pub(super) const fn is_continued(&self) -> bool {
         self.is_continued
     }

@@ -148,7 +148,7 @@ fn count(live: &LiveServer) -> usize {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// From any later configuration, with unmanaged resources deleted by hand, back to the snapshot. Later resources stay.
+    /// From any later configuration, with unmanaged resources deleted manually, back to the snapshot. Later resources stay.
     #[test]
     fn server_gets_back_to_a_snapshot_and_later_resources_stay(
         first in configurations(), second in configurations(), gone in proptest::sample::subsequence(vec![1_100_u64, 1_200, 1_201], 0..=3),
