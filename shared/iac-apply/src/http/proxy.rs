@@ -1,6 +1,6 @@
 //! The transport through the discord-proxy, which holds the token and the rate limits that all of its callers share.
 //!
-//! The proxy itself retries what may be retried; a response that the proxy made instead of Discord carries a header
+//! The proxy itself retries what may be retried; a response that the proxy made instead of Discord has a header
 //! (`arrakis_contracts::proxy`). A replica that cannot be reached, or is shutting down, has not sent the call: the next replica is
 //! tried.
 

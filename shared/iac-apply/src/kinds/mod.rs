@@ -62,7 +62,7 @@ pub(crate) struct Current {
 /// The table of kinds.
 macro_rules! table {
     ($($kind:ident: $attributes:ty;)+) => {
-        /// Evaluates an expression with the attributes, whatever their kind.
+        /// Evaluates an expression with the attributes of any kind.
         macro_rules! each {
             ($any:expr, $inner:ident => $body:expr) => {
                 match $any { $(Attributes::$kind($inner) => $body,)+ }

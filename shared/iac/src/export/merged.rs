@@ -24,7 +24,7 @@ fn head(theme: &Theme) -> String {
         theme.name, theme.version, theme.description
     );
     if theme.roles.iter().any(is_administrator) {
-        text.push_str("\n\nRoles with ADMINISTRATOR have access to every channel, whatever its overwrites.");
+        text.push_str("\n\nRoles with ADMINISTRATOR have access to every channel, regardless of its overwrites.");
     }
     text
 }

@@ -104,7 +104,7 @@ macro_rules! define_attributes {
             )+
         }
 
-        /// Evaluates an expression with the attributes, whatever their kind.
+        /// Evaluates an expression with the attributes of any kind.
         macro_rules! each {
             ($any:expr, $inner:ident => $body:expr) => {
                 match $any { $(Attributes::$kind($inner) => $body,)+ }

@@ -237,7 +237,7 @@ document! {
         safety_alerts_channel: OrNone<Link>,
         /// Whether the boost progress bar is shown.
         boost_progress_bar: Truth,
-        /// Attributes that are not managed, whatever `defaults` and a theme contain.
+        /// Attributes that are not managed, also where `defaults` or a theme contain them.
         unmanaged: List<Text<1, 50>>,
     }
 }

@@ -53,7 +53,7 @@ document! {
         description: Limited<0, 140>,
         /// Up to five channels.
         channels: List<WelcomeChannelEntry>,
-        /// Attributes that are not managed, whatever `defaults` and a theme contain.
+        /// Attributes that are not managed, also where `defaults` or a theme contain them.
         unmanaged: List<Text<1, 50>>,
     }
 }

@@ -243,7 +243,7 @@ pub(crate) fn digest(value: &impl Serialize) -> String {
 
 type Resources = BTreeMap<(Kind, Snowflake), LiveResource>;
 
-/// JSON has no pairs as keys, and the key stands in the value anyway.
+/// JSON has no pairs as keys, and the value contains the key.
 fn as_list<S: Serializer>(resources: &Resources, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(resources.values())
 }

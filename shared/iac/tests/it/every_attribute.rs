@@ -240,7 +240,7 @@ fn drift_from_and_to_the_default_is_detected_and_reverted() {
                     .find(|change| change.fields.iter().any(|name| name == field));
                 assert!(
                     found.is_some(),
-                    "{kind} {of}: a change of `{field}` goes unseen: {:#?}",
+                    "{kind} {of}: a change of `{field}` is not detected: {:#?}",
                     made.changes
                 );
                 assert!(!made.drift.is_empty(), "{kind} {of} {field}");

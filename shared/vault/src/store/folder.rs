@@ -479,7 +479,7 @@ mod tests {
     async fn special_file_is_not_opened() {
         let folder = tempfile::tempdir().unwrap();
         let store = FolderStore::new(folder.path());
-        // A socket stands for a named pipe, whose opening would wait for a writer.
+        // A socket takes the place of a named pipe, whose opening would wait for a writer.
         let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
         assert_eq!(store.list("").await.unwrap(), []);
         assert_foreign(

@@ -31,7 +31,7 @@ impl Vault {
     /// the tag `Retain=expired`. Where the store does not delete tagged objects by itself, objects and record are deleted. Does nothing
     /// without limits. Completes an interrupted run.
     ///
-    /// Of each workspace, the newest backup and the newest snapshot that pass all checks stay, whatever their age. Where none passes, all
+    /// Of each workspace, the newest backup and the newest snapshot that pass all checks stay, at any age. Where none passes, all
     /// of them stay. So does the newest export that passes its checks, with its images. What would expire is read before: what is damaged
     /// stays until a user deletes it.
     ///

@@ -165,7 +165,7 @@ impl Vault {
         }
     }
 
-    /// A deployment as it follows the last one of a registry, signed. Its time is not earlier, whatever the clock of this machine: by their times
+    /// A deployment as it follows the last one of a registry, signed. Its time is not earlier, also where the clock of this machine is behind: by their times
     /// a reader finds that deployments were put in another order.
     async fn signed_after(
         &self,

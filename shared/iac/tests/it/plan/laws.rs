@@ -95,7 +95,7 @@ fn nothing_opens(world: &World, plan: &Plan) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// The same step by step, for plans on large servers. Members of a role that goes are members without it.
+/// The same step by step, for plans on large servers. Members of a deleted role are members without it.
 pub(super) fn nobody_gains(world: &World, plan: &Plan) -> Result<(), TestCaseError> {
     let mut after = world.clone();
     after.apply(plan);

@@ -367,7 +367,7 @@ fn channel_of_another_kind_under_the_address_stays() {
     assert!(world.state.id(&address("channel.hall-2")).is_some());
 }
 
-/// The later text channel has its place among the text channels, whatever is restored among the voice channels.
+/// The later text channel has its place among the text channels, independent of the voice channels that are restored.
 #[test]
 fn later_channel_is_not_moved_by_a_further_restore() {
     let mut world = lived_in();
