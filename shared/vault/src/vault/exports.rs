@@ -273,7 +273,8 @@ impl Vault {
     /// An image of an export, by its name.
     ///
     /// # Errors
-    /// [`VaultError::Damaged`]: it is missing, or its content does not have the checksum of its name. [`VaultError::Key`]: the name is not valid for a file.
+    /// [`VaultError::Damaged`]: it is missing, or its content does not have the checksum of its name. [`VaultError::Key`]: the name is not
+    /// valid for a file.
     pub async fn read_export_image(
         &self,
         server: ServerId,

@@ -15,8 +15,8 @@ use crate::store::StoreError;
 type Sizes = HashMap<ObjectKey, u64>;
 
 impl Vault {
-    /// Checks the records of a list, which are of one kind: whether each of their objects exists and has the recorded size, and the signature; of a snapshot also the
-    /// checksum of the manifest. The contents of states and files are not read: [`Vault::verify`] does that.
+    /// Checks the records of a list, which are of one kind: whether each of their objects exists and has the recorded size, and the
+    /// signature; of a snapshot also the checksum of the manifest. The contents of states and files are not read: [`Vault::verify`] does that.
     ///
     /// Returns a result for each record, in their order: [`VaultError::Damaged`], [`VaultError::NotTrusted`], or why it could not be checked.
     ///

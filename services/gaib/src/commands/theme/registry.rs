@@ -86,7 +86,8 @@ async fn rebuild(context: &Context, backups: &Backups, arguments: &Registry) -> 
     }
 }
 
-/// Prints what a rebuild changes: what is wrong with the present registry, and the deployments that are added and removed. Returns their numbers.
+/// Prints what a rebuild changes: what is wrong with the present registry, and the deployments that are added and removed. Returns
+/// their numbers.
 fn show_changes(context: &Context, rebuild: &RegistryRebuild) -> String {
     let (former, registry) = (&rebuild.former.deployments, &rebuild.rebuilt.registry.deployments);
     let added: Vec<&Deployment> = registry.iter().filter(|one| !former.contains(one)).collect();
