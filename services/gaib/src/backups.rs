@@ -244,7 +244,7 @@ impl Backups {
                         "the record of the {kind} {id}, {item}, is damaged ({reason}), and so is its object: {error}"
                     ))
                     .help(format!(
-                        "use another {kind}, and delete both by hand: no command can read them"
+                        "use another {kind}, and delete both manually: no command can read them"
                     )));
                 }
                 Err(error) => return Err(error.into()),
@@ -253,7 +253,7 @@ impl Backups {
         Err(Failure::new(format!(
             "the record {item} is damaged ({reason}), and the store has no object of it"
         ))
-        .help("use another one, and delete this record by hand"))
+        .help("use another one, and delete this record manually"))
     }
 
     /// Counts a use of an operation before it begins. Where an earlier run of the same operation was killed, this is its use, which is counted
@@ -594,7 +594,7 @@ pub fn verdict(error: Option<&VaultError>) -> &'static str {
 pub fn help_for_record(record: &DamagedRecord) -> String {
     let kind = record.kind;
     record.id.map_or_else(
-        || format!("its name has no id: delete it by hand; `gaib server {kind} list` shows what is listed"),
+        || format!("its name has no id: delete it manually; `gaib server {kind} list` shows what is listed"),
         |id| {
             format!(
                 "`gaib server {kind} verify {id}`, or any other command with this id, makes the record again from its object"

@@ -189,7 +189,7 @@ fn is_private(channel: &Channel) -> bool {
     everyone.is_some_and(|everyone| everyone.deny.contains(Permission::ViewChannel))
 }
 
-/// The first text channel that everyone sees.
+/// The first text channel that everyone can view.
 fn rules_channel(configuration: &Configuration) -> Option<&Address> {
     let public = text_channels(configuration).find(|(_, channel)| !is_private(channel));
     public.map(|(address, _)| address)

@@ -2,8 +2,8 @@
 //!
 //! A plan that deletes channels or roles of a server whose community the platform has needs a code of the person to whom the API key belongs.
 //! [`Permit`] is the proof: only this module makes one, and `Execution::run`, the one place that executes plans, refuses a plan that its
-//! permit does not cover. On a server without a community, and without an api of the platform, the confirmations of the command are all there is:
-//! whoever has the bot token can delete there without gaib.
+//! permit does not cover. On a server without a community, and without an api of the platform, the confirmations of the command are the only protection:
+//! the bot token is enough to delete there without gaib.
 
 use arrakis_contracts::servers::{RequestGrant, ServerOperation, UseGrant};
 use arrakis_iac::model::{Kind, Snowflake};

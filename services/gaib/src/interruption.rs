@@ -3,7 +3,7 @@
 //!
 //! Until [`Interruption::listen`], which precedes the first lock and the first question, they end the process. From then on the first one cancels: a request to
 //! Discord that has not begun and a confirmation end, and the command releases its locks. A thread of its own receives them until the process
-//! ends, so that a further Ctrl-C or SIGTERM ends the process whatever the command does. Not within a second: a terminal, a shell and a
+//! ends, so that a further Ctrl-C or SIGTERM ends the process at any time. Not within a second: a terminal, a shell and a
 //! supervisor each send signals when they end, also of several kinds. And never a further SIGHUP: when a terminal is closed, the shell and the
 //! kernel each send one.
 

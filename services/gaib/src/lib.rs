@@ -1,6 +1,6 @@
 //! gaib: Discord servers as code.
 //!
-//! Owns the command line. `arrakis-iac` makes plans, and `arrakis-iac-apply` carries them out at Discord. A command passes
+//! Owns the command line. `arrakis-iac` makes plans, and `arrakis-iac-apply` executes them at Discord. A command passes
 //! through three layers, each of which uses only those before it: [`arguments`] (the grammar), [`settings`] (arguments and
 //! environment combined), [`commands`].
 //!

@@ -230,7 +230,7 @@ impl Platform {
                 failure.help("an operator of the platform creates such a key; set ARRAKIS_API_KEY to it")
             }
             "unknown-server" => failure.help(format!(
-                "check --guild and the key: a key of one community sees its own server. A server gets a community when the bot of the \
+                "check --guild and the key: a key of one community has access to its own server only. A server gets a community when the bot of the \
                  platform joins it; this is server {}",
                 self.guild
             )),

@@ -23,8 +23,8 @@ const BOUND: Duration = Duration::from_secs(30);
 /// An image that cannot be downloaded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CdnError {
-    /// The CDN answered with an error status.
-    #[error("the CDN answered {url} with status {status}")]
+    /// The CDN responded with an error status.
+    #[error("the CDN responded to {url} with status {status}")]
     Refused {
         /// The URL.
         url: String,

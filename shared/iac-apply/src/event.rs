@@ -83,9 +83,9 @@ pub enum Wait {
     Bucket,
     /// The client has reached its own maximum of requests per second.
     Pace,
-    /// Discord answered the call with status 429.
+    /// Discord responded to the call with status 429.
     RateLimited,
-    /// Discord answered with status 429 for all calls of the bot.
+    /// Discord responded with status 429 for all calls of the bot.
     Global,
     /// Discord allows two changes of a channel's name or topic in ten minutes.
     Rename,

@@ -37,7 +37,7 @@ const MAX_FILE: u64 = 16 << 20;
 /// Reads an image file.
 ///
 /// # Errors
-/// When it cannot be read, is no regular file (opening a FIFO waits for ever, and a device has no end), or has more than 16 MiB.
+/// When it cannot be read, is no regular file (opening a FIFO waits without limit, and a device has no end), or has more than 16 MiB.
 pub fn read_image_file(path: &Path) -> io::Result<Vec<u8>> {
     if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));

@@ -1,5 +1,5 @@
-//! Art of badges: SVG files of a theme folder, which may come from anywhere. The check accepts still pictures that refer to nothing
-//! outside of themselves and are cheap to draw; everything else is refused with its reason.
+//! Art of badges: SVG files of a theme folder, which are not trusted. The check accepts still pictures that refer to nothing
+//! outside of themselves and take little time to draw; everything else is refused with its reason.
 
 use roxmltree::{Document, Node, ParsingOptions, TextPos};
 

@@ -172,7 +172,7 @@ fn name_of(path: &Path) -> String {
         .unwrap_or_default()
 }
 
-/// Reads art, which may come from anywhere: no link out of the folder, no pipe, no file that fills the memory.
+/// Reads art, which is not trusted: links, pipes and files above the limit are refused.
 fn read_art(path: &Path) -> io::Result<String> {
     let metadata = fs::symlink_metadata(path)?;
     if !metadata.is_file() {

@@ -166,7 +166,7 @@ fn given_to(theme: &Theme, rule: &RoleRule) -> String {
     };
     match rule {
         RoleRule::Bot => "the bot".to_owned(),
-        RoleRule::ByHand => "by hand".to_owned(),
+        RoleRule::ByHand => "manually".to_owned(),
         RoleRule::Tier(id) => format!("tier {}", tier(id)),
         RoleRule::FormerHolder(id) => format!("who was {}", tier(id)),
         RoleRule::Waitlist => "the waitlist".to_owned(),
@@ -208,7 +208,7 @@ fn matrix(theme: &Theme, out: &mut String) {
     line(out, "\n## Permission matrix\n");
     line(
         out,
-        "R reads, W reads and writes; S sees, L listens, T talks as well. Roles with ADMINISTRATOR do everything everywhere.",
+        "R: view the channel and read messages. W: also send messages. Voice channels: S: view; L: also connect; T: also speak. Roles with ADMINISTRATOR have every permission in every channel.",
     );
     let mut head = vec!["channel", "everyone"];
     head.extend(theme.roles.iter().map(|role| role.name.as_str()));

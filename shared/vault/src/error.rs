@@ -24,8 +24,14 @@ pub enum VaultError {
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
     /// A manifest, a backup, a deployment or an export cannot be signed.
-    #[error("it cannot be signed, and was not stored: {0}")]
-    Sign(#[source] SignError),
+    #[error("{object} cannot be signed, and was not stored: {error}")]
+    Sign {
+        /// The object.
+        object: String,
+        /// The reason.
+        #[source]
+        error: SignError,
+    },
     /// The signature of an object cannot be verified at present: the service with the key is unavailable, or refuses this process.
     #[error("the signature of {object} cannot be verified: {error}; nothing was restored")]
     Unverified {
@@ -189,7 +195,7 @@ impl VaultError {
         match self {
             Self::Store(error) => error.is_transient(),
             Self::Catalogue(error) => error.is_transient(),
-            Self::Sign(error) | Self::Unverified { error, .. } => error.is_transient(),
+            Self::Sign { error, .. } | Self::Unverified { error, .. } => error.is_transient(),
             _ => false,
         }
     }

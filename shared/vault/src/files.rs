@@ -181,7 +181,7 @@ impl fmt::Debug for LockWait {
 
 /// Another process has held the lock of a folder for too long, or until the wait was interrupted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LockHeld {
+struct LockHeld {
     path: PathBuf,
     holder: String,
     /// `None` where the wait was interrupted.
@@ -206,8 +206,39 @@ impl fmt::Display for LockHeld {
 impl std::error::Error for LockHeld {}
 
 /// The reason of an error of [`lock`] after the limit; `None` of another error.
-pub(crate) fn held(error: &io::Error) -> Option<&LockHeld> {
+fn held(error: &io::Error) -> Option<&LockHeld> {
     error.get_ref()?.downcast_ref()
+}
+
+/// Why a file operation failed, as the errors of stores and catalogues distinguish it.
+#[derive(Debug)]
+pub(crate) enum FileFailure {
+    /// Another process holds the lock of the folder: which one, and what to do.
+    LockHeld(String),
+    /// A path is not a file or folder of the store: what was found, and what to do.
+    Foreign(String),
+    /// Another failure.
+    Io(io::Error),
+}
+
+impl From<io::Error> for FileFailure {
+    fn from(error: io::Error) -> Self {
+        if let Some(held) = held(&error) {
+            return Self::LockHeld(held.to_string());
+        }
+        match foreign(&error) {
+            Some(foreign) => Self::Foreign(foreign.to_string()),
+            None => Self::Io(error),
+        }
+    }
+}
+
+/// Runs file operations in a thread of their own: a sync of a file may take long.
+///
+/// # Errors
+/// The operations panicked, or the runtime is shutting down.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
 }
 
 /// A held lock of a folder. The file does not name its holder any more when it is dropped.
@@ -264,7 +295,7 @@ pub(crate) fn lock(folder: &Path, wait: &LockWait) -> io::Result<FolderLock> {
     Ok(FolderLock(file))
 }
 
-/// The holder of a lock, as far as it is known: the last one that took it, by its own words.
+/// The holder of a lock, as far as it is known: the process that the file names.
 fn holder(path: &Path) -> String {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(MAX_HOLDER).read_to_end(&mut bytes));

@@ -31,12 +31,17 @@ impl ObjectKey {
     /// The text is not a valid key.
     pub fn new(text: impl Into<String>) -> Result<Self, ObjectKeyError> {
         let text = text.into();
-        let good = text.len() <= MAX_KEY && text.split('/').all(is_segment);
-        if good {
+        if is_key(&text) {
             Ok(Self(text))
         } else {
             Err(ObjectKeyError(text.chars().take(80).collect()))
         }
+    }
+
+    /// A key of fixed names, numbers and ids only, which is always valid.
+    pub(crate) fn of_fixed_form(text: String) -> Self {
+        debug_assert!(is_key(&text), "{text} is not a valid key");
+        Self(text)
     }
 
     /// The key.
@@ -44,6 +49,10 @@ impl ObjectKey {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+fn is_key(text: &str) -> bool {
+    text.len() <= MAX_KEY && text.split('/').all(is_segment)
 }
 
 fn is_segment(segment: &str) -> bool {

@@ -62,6 +62,6 @@ pub use store::{Condition, FolderStore, NewObject, Object, ObjectStore, StoreErr
 pub use theme_registry::{Action, Deployment, DeploymentAudit, RollbackError, RollbackTo, ThemeRegistry};
 pub use vault::{
     CreatedSnapshot, Expected, Export, ExportsReport, ImageReferences, LimitPolicy, NewBackup, NewSnapshot,
-    RebuiltRegistry, RecoveryReport, RegistryRebuild, RetentionReport, Snapshot, Trigger, UnfinishedTeardown, Vault,
-    VaultParts, VerifyReport, kept_for, theme_history,
+    RebuiltRegistry, RecoveryReport, RegistryRebuild, RetentionReport, Snapshot, Trigger, UnfinishedTeardown,
+    UnusableObjects, Vault, VaultParts, VerifyReport, kept_for, theme_history,
 };

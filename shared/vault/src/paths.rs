@@ -96,11 +96,9 @@ pub fn parse_export(server: ServerId, key: &ObjectKey) -> Option<OffsetDateTime>
 }
 
 /// The newest export of a server, under its second name.
-///
-/// # Errors
-/// Never in practice.
-pub fn latest_export(server: ServerId) -> Result<ObjectKey, ObjectKeyError> {
-    ObjectKey::new(format!("{}config.latest.yaml", exports(server)))
+#[must_use]
+pub fn latest_export(server: ServerId) -> ObjectKey {
+    ObjectKey::of_fixed_form(format!("{}config.latest.yaml", exports(server)))
 }
 
 /// The folder of the images of all exports of a server.
@@ -133,11 +131,9 @@ pub fn snapshot(server: ServerId, id: Uuid) -> String {
 }
 
 /// The manifest of a snapshot.
-///
-/// # Errors
-/// Never in practice.
-pub fn manifest(server: ServerId, id: Uuid) -> Result<ObjectKey, ObjectKeyError> {
-    ObjectKey::new(format!("{}manifest.json", snapshot(server, id)))
+#[must_use]
+pub fn manifest(server: ServerId, id: Uuid) -> ObjectKey {
+    ObjectKey::of_fixed_form(format!("{}manifest.json", snapshot(server, id)))
 }
 
 /// A file of a snapshot, compressed.
@@ -157,11 +153,9 @@ pub fn parse_snapshot(server: ServerId, key: &ObjectKey) -> Option<(Uuid, &str)>
 }
 
 /// The theme registry of a server.
-///
-/// # Errors
-/// Never in practice.
-pub fn theme_registry(server: ServerId) -> Result<ObjectKey, ObjectKeyError> {
-    ObjectKey::new(format!("themes/{server}/registry.json"))
+#[must_use]
+pub fn theme_registry(server: ServerId) -> ObjectKey {
+    ObjectKey::of_fixed_form(format!("themes/{server}/registry.json"))
 }
 
 /// The folder of the audit objects of a server.
@@ -179,35 +173,27 @@ pub fn theme_audit(server: ServerId, time: OffsetDateTime) -> Result<ObjectKey, 
 }
 
 /// The schedule of a server.
-///
-/// # Errors
-/// Never in practice.
-pub fn schedule(server: ServerId) -> Result<ObjectKey, ObjectKeyError> {
-    ObjectKey::new(format!("metadata/{server}/backup-schedule.json"))
+#[must_use]
+pub fn schedule(server: ServerId) -> ObjectKey {
+    ObjectKey::of_fixed_form(format!("metadata/{server}/backup-schedule.json"))
 }
 
 /// The record of a teardown of a server that is not finished.
-///
-/// # Errors
-/// Never in practice.
-pub fn teardown(server: ServerId) -> Result<ObjectKey, ObjectKeyError> {
-    ObjectKey::new(format!("metadata/{server}/teardown.json"))
+#[must_use]
+pub fn teardown(server: ServerId) -> ObjectKey {
+    ObjectKey::of_fixed_form(format!("metadata/{server}/teardown.json"))
 }
 
 /// The anchor of an event of the chain of identity events. The number has 20 digits, so that keys sort as numbers.
-///
-/// # Errors
-/// Never in practice.
-pub fn chain_anchor(sequence: u64) -> Result<ObjectKey, ObjectKeyError> {
-    ObjectKey::new(format!("{CHAIN_ANCHORS}{sequence:020}.json"))
+#[must_use]
+pub fn chain_anchor(sequence: u64) -> ObjectKey {
+    ObjectKey::of_fixed_form(format!("{CHAIN_ANCHORS}{sequence:020}.json"))
 }
 
 /// The copy of the public keys of the signing key.
-///
-/// # Errors
-/// Never in practice.
-pub fn public_keys() -> Result<ObjectKey, ObjectKeyError> {
-    ObjectKey::new("signing/public-keys.json")
+#[must_use]
+pub fn public_keys() -> ObjectKey {
+    ObjectKey::of_fixed_form("signing/public-keys.json".to_owned())
 }
 
 /// The folder of the shadows of a server's configuration.
@@ -232,7 +218,7 @@ mod tests {
         let key = export(server, time).unwrap();
         assert_eq!(key.as_str(), "exports/7/config.20261201T025000.123Z.yaml");
         assert_eq!(parse_export(server, &key), Some(time));
-        assert_eq!(parse_export(server, &latest_export(server).unwrap()), None);
+        assert_eq!(parse_export(server, &latest_export(server)), None);
         let id = Uuid::from_u128(1);
         let key = snapshot_file(server, id, "state.json").unwrap();
         assert_eq!(
@@ -243,6 +229,25 @@ mod tests {
         let key = theme_audit(server, time).unwrap();
         assert_eq!(key.as_str(), "themes/7/audit/20261201T025000.123Z.json");
         assert_eq!(shadows(server), "manifests/7/");
+    }
+
+    #[test]
+    fn keys_of_a_fixed_form_are_valid_for_every_number() {
+        for number in [0, 1, u64::MAX] {
+            let (server, id) = (ServerId::new(number), Uuid::from_u128(number.into()));
+            let keys = [
+                latest_export(server),
+                manifest(server, id),
+                theme_registry(server),
+                schedule(server),
+                teardown(server),
+                chain_anchor(number),
+                public_keys(),
+            ];
+            for key in keys {
+                assert_eq!(ObjectKey::new(key.as_str()), Ok(key));
+            }
+        }
     }
 
     #[test]

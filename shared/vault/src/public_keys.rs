@@ -46,7 +46,7 @@ impl PublicKeyCopies {
     /// # Errors
     /// The copy cannot be read, or its signature is not accepted.
     pub async fn remember(&self) -> Result<usize, DocumentError> {
-        let read = self.documents.read::<Copied>(&paths::public_keys()?).await?;
+        let read = self.documents.read::<Copied>(&paths::public_keys()).await?;
         let keys = read.map(|(copied, _)| copied.keys).unwrap_or_default();
         self.documents.signer.remember(&keys);
         Ok(keys.len())
@@ -57,7 +57,7 @@ impl PublicKeyCopies {
     /// # Errors
     /// As [`PublicKeyCopies::remember`]; [`DocumentError::OtherKey`] where a version has another public key than its copy.
     pub async fn copy(&self) -> Result<bool, DocumentError> {
-        let key = paths::public_keys()?;
+        let key = paths::public_keys();
         let mut writes = 0;
         loop {
             let read = self.documents.read::<Copied>(&key).await?;
@@ -88,7 +88,7 @@ impl PublicKeyCopies {
                 Some(known) if known.public_key == key.public_key => {}
                 Some(_) => {
                     return Err(DocumentError::OtherKey {
-                        object: self.documents.name(&paths::public_keys()?),
+                        object: self.documents.name(&paths::public_keys()),
                         key: key.key,
                         version: key.version,
                     });

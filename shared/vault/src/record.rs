@@ -134,7 +134,7 @@ impl BackupRecord {
     pub fn object(&self) -> Result<ObjectKey, ObjectKeyError> {
         match self.kind {
             RecordKind::Backup => paths::backup(self.server, &self.workspace, self.created),
-            RecordKind::Snapshot => paths::manifest(self.server, self.id),
+            RecordKind::Snapshot => Ok(paths::manifest(self.server, self.id)),
         }
     }
 

@@ -6,7 +6,7 @@
 //! | snapshot | – | Sunday 04:00 UTC |
 //! | retention | daily at 05:00 UTC | daily at 05:00 UTC |
 //!
-//! [`BackupSchedule`] is an object of the store with the last run of each task. A missed run is caught up once: [`Task::due`] returns
+//! [`BackupSchedule`] is an object of the store with the last run of each task. A missed run is made up for once: [`Task::due`] returns
 //! the newest time at which the task was due, not each of them.
 
 use std::collections::BTreeMap;

@@ -57,7 +57,7 @@ struct Parsed<'a> {
 /// A document cannot be sealed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SealError {
-    /// It has no form as JSON.
+    /// It cannot be serialized as JSON.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
     /// It cannot be signed.
@@ -124,7 +124,7 @@ fn parse(bytes: &[u8]) -> Result<Parsed<'_>, Damage> {
     let written = bytes_of(parsed.content, parsed.signature.clone());
     match written {
         Ok(written) if written == bytes => Ok(parsed),
-        _ => Err(Damage::Content("it is not written as a document is".to_owned())),
+        _ => Err(Damage::Content("the document is not in canonical form".to_owned())),
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::damage::Damage;
-use crate::key::{ObjectKey, ObjectKeyError};
+use crate::key::ObjectKey;
 use crate::sealed::{self, SealError};
 use crate::sign::{SignError, Signer, SigningPurpose};
 use crate::store::{Condition, NewObject, ObjectStore, StoreError, Version};
@@ -44,10 +44,7 @@ pub enum DocumentError {
     /// The public keys of the signer cannot be read.
     #[error("the public keys of the signer cannot be read: {0}")]
     PublicKeys(#[source] SignError),
-    /// A name is not valid in a key.
-    #[error(transparent)]
-    Key(#[from] ObjectKeyError),
-    /// The document has no form as JSON.
+    /// The document cannot be serialized as JSON.
     #[error("{object} cannot be written: {reason}")]
     Encode {
         /// The object.
@@ -74,7 +71,7 @@ impl DocumentError {
         match self {
             Self::Store(error) => error.is_transient(),
             Self::Unverified { error, .. } | Self::Sign { error, .. } | Self::PublicKeys(error) => error.is_transient(),
-            Self::Damaged { .. } | Self::Key(_) | Self::Encode { .. } | Self::OtherKey { .. } => false,
+            Self::Damaged { .. } | Self::Encode { .. } | Self::OtherKey { .. } => false,
         }
     }
 

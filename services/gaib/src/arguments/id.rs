@@ -90,7 +90,7 @@ fn compact(id: &str) -> String {
 /// The id of a backup, a snapshot, a deployment or a checkpoint.
 ///
 /// # Errors
-/// The text is neither an id nor the beginning of one. The message says what one looks like, and where it is listed.
+/// The text is neither an id nor the beginning of one. The message states the form of an id, and the command that lists ids.
 pub fn record_id(text: &str) -> Result<IdArgument, String> {
     if text == LATEST {
         return Ok(IdArgument::Latest);

@@ -221,7 +221,7 @@ pub(super) async fn require_writable(context: &Context, workspace: &Workspace, g
     Backups::of(context, workspace, guild).await?.require_writable().await
 }
 
-/// Whether a plan is a deployment: it sends a request that changes the server, or ends the management of what is gone already. A step that
+/// Whether a plan is a deployment: it sends a request that changes the server, or ends the management of what does not exist any more. A step that
 /// only updates the state, such as a refresh, is none.
 fn changes_server(plan: &Plan) -> bool {
     plan.mode == Mode::Destroy || plan.steps.iter().any(Step::is_request)
@@ -319,7 +319,7 @@ struct SnapshotBefore {
     record: BackupRecord,
     counted_use: CountedUse,
     /// From which its id follows, where that is not the id of its use. Both are kept until the deployment is written: else a run that is killed
-    /// in between leaves a snapshot of no deployment.
+    /// before leaves a snapshot of no deployment.
     id: Option<KeptId>,
 }
 

@@ -70,7 +70,7 @@ impl Execution {
         if let ApplyError::Store(store) = error {
             let cause = match store {
                 StoreError::Io { .. } => CHECK_PATH_AND_DISK,
-                StoreError::StateChanged { .. } => "let the other operation end",
+                StoreError::StateChanged { .. } => "wait for the end of the other operation",
                 _ => "check that the store of the states responds",
             };
             return Failure::new(format!(

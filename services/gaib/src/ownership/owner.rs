@@ -1,4 +1,4 @@
-//! The owner of a server: another workspace that manages it, by a marker or by its state.
+//! The owner of a server: another workspace that manages it, according to a marker or to its state.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

@@ -198,7 +198,7 @@ impl Gate {
         gate
     }
 
-    /// The URL of the service behind the proxy.
+    /// The URL of the service to which the proxy forwards.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }

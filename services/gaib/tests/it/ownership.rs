@@ -146,7 +146,7 @@ async fn ownership_ends_when_nothing_is_managed() {
     let applied = session.gaib_in(&second, "server apply --auto-approve").await;
     assert_eq!(applied.code, 0, "{}", applied.stderr);
     assert_refused(&session.gaib("server apply --auto-approve").await, &["second"]);
-    // A deleted folder owns nothing.
+    // A deleted folder manages no server.
     std::fs::remove_dir_all(&second).unwrap();
     let again = session.gaib("server apply --auto-approve").await;
     assert_eq!(again.code, 0, "{}", again.stderr);

@@ -186,7 +186,7 @@ impl Session {
 
     /// Changes the server manually, through the emulator's control API.
     pub(crate) async fn by_hand(&mut self, method: reqwest::Method, path: &str, body: Value) {
-        self.note(&format!("# by hand: {method} {path} {body}\n\n"));
+        self.note(&format!("# manual call: {method} {path} {body}\n\n"));
         let path = format!("/guilds/{GUILD}/{path}");
         let _: Value = self.control().request(method, &path, Some(&body)).await.unwrap();
     }

@@ -58,7 +58,7 @@ impl BackupMetrics {
             ),
             absent: metrics.gauge(
                 "arrakis_worker_backup_absent",
-                "Servers that the bot has left: their backups and snapshots pause.",
+                "Servers that the bot has left; their backups and snapshots are paused.",
             ),
             expired: metrics.counter(
                 "arrakis_worker_backup_expired_total",
@@ -66,7 +66,7 @@ impl BackupMetrics {
             ),
             recovered: metrics.counter(
                 "arrakis_worker_backup_recovered_total",
-                "Whole backups and snapshots without a record, which the retention has listed.",
+                "Intact backups and snapshots without a catalogue record that were listed again.",
             ),
             damaged: metrics.counter(
                 "arrakis_worker_backup_damaged_total",

@@ -193,7 +193,7 @@ impl Discord {
     }
 
     /// Makes a call and reads its response. A call whose response cannot be read may have taken effect, which `attempts` takes into
-    /// account: it is repeated only where a second call has no further effect, and a DELETE answered 404 afterwards succeeded.
+    /// account: it is repeated only where a second call has no further effect, and a DELETE with status 404 afterwards succeeded.
     async fn read<T: DeserializeOwned>(&self, request: &Request) -> Result<T, CallError> {
         let mut attempts = Attempts::new(class(request), &request.method);
         let mut responses = 0;

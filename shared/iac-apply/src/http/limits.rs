@@ -1,7 +1,7 @@
 //! The state of Discord's rate limits, as the headers of responses state it.
 //!
-//! A bucket has the name that Discord gave it for a route, so that the state learned from one role holds for the next. (twilight's
-//! limiter learns by path: it would send the eleventh deletion of a role, which has a path of its own, into a 429; see decision
+//! A bucket has the name that Discord gave it for a route, so that the state from one role's responses is used for the next. (twilight's
+//! limiter keeps its state by path: it would send the eleventh deletion of a role, which has a path of its own, into a 429; see decision
 //! 0024.)
 
 use std::collections::HashMap;

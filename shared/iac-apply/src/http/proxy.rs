@@ -1,6 +1,6 @@
 //! The transport through the discord-proxy, which holds the token and the rate limits that all of its callers share.
 //!
-//! The proxy itself retries what may be retried; a response that the proxy made instead of Discord carries a header
+//! The proxy itself retries what may be retried; a response that the proxy made instead of Discord has a header
 //! (`arrakis_contracts::proxy`). A replica that cannot be reached, or is shutting down, has not sent the call: the next replica is
 //! tried.
 
@@ -19,7 +19,7 @@ use super::{CONNECT_TIMEOUT, MAX_BODY, RESPONSE_TIMEOUT, Request, Response, Send
 /// How long a call may wait in the proxy. Afterwards the proxy returns 429, which is handled like Discord's.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
-/// Who sends calls through the proxy, as its `PROXY_CREDENTIALS` and allow-lists name it. Decides what an error tells to do.
+/// Who sends calls through the proxy, as its `PROXY_CREDENTIALS` and allow-lists name it. Decides the advice of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProxyCaller {
     /// gaib, which can do without the proxy.
@@ -29,7 +29,7 @@ pub enum ProxyCaller {
 }
 
 impl ProxyCaller {
-    /// What to do when the proxy does not know the credential.
+    /// What to do when the proxy has no such credential.
     const fn correct_the_credential(self) -> &'static str {
         match self {
             Self::Gaib => "set it to gaib's entry in the proxy's PROXY_CREDENTIALS",

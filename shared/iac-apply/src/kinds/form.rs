@@ -14,7 +14,7 @@ pub enum FormError {
     Unresolved(Address),
     /// A response without the list that must be sent again.
     #[error(
-        "Discord's answer to `{call}` has no `{field}`, so the change would remove what it contains; nothing was changed: try again later"
+        "Discord's response to `{call}` has no `{field}`, so the change would remove what it contains; nothing was changed: try again later"
     )]
     Unread {
         /// Method and path.

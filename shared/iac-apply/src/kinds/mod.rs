@@ -33,7 +33,7 @@ trait Requests {
     /// The request that creates a resource.
     fn create(&self, context: &Context<'_>) -> Result<WriteRequest, FormError>;
 
-    /// The request that changes `fields` of a resource. `current` is the answer to [`Requests::current`].
+    /// The request that changes `fields` of a resource. `current` is the response to [`Requests::current`].
     fn update(
         &self,
         id: Snowflake,
@@ -62,7 +62,7 @@ pub(crate) struct Current {
 /// The table of kinds.
 macro_rules! table {
     ($($kind:ident: $attributes:ty;)+) => {
-        /// Evaluates an expression with the attributes, whatever their kind.
+        /// Evaluates an expression with the attributes of any kind.
         macro_rules! each {
             ($any:expr, $inner:ident => $body:expr) => {
                 match $any { $(Attributes::$kind($inner) => $body,)+ }
@@ -180,7 +180,7 @@ pub(crate) fn create(attributes: &Attributes, context: &Context<'_>) -> Result<W
     each!(attributes, own => own.create(context))
 }
 
-/// The request that changes `fields` of a resource. `current` is the answer to [`current`].
+/// The request that changes `fields` of a resource. `current` is the response to [`current`].
 ///
 /// # Errors
 /// An unresolved reference or an unreadable image.

@@ -52,7 +52,7 @@ pub trait Backend: Debug + Send + Sync {
         self.lock_as(workspace, LockRecord::of_this_process(holder)).await
     }
 
-    /// The same, with a record that the caller made and noted before: after an interruption it recognises its own lock.
+    /// The same, with a record that the caller made and noted before: after an interruption it identifies its own lock.
     ///
     /// # Errors
     /// As [`Backend::lock`].

@@ -3,7 +3,7 @@
 //! The lock of a state prevents two operations in one workspace, but not two workspaces with one server. [`ServerRecords`]
 //! prevents that for all workspaces of a user on a machine: a folder for each server contains a lock of the operating system
 //! (`lock`, with `lock.json` for readers) and a marker (`owner.json`). The record contains the path of a state
-//! file. The caller checks whether that state still manages the server, so a deleted folder or an empty state owns nothing.
+//! file. The caller checks whether that state still manages the server, so a deleted folder or an empty state manages no server.
 //!
 //! Not covered: workspaces of other users and machines. For those that share a store, [`super::RemoteServers`] keeps the same
 //! records in it.

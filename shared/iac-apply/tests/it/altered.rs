@@ -227,7 +227,7 @@ async fn outside_change_of_an_altered_value_is_drift() {
     let id = bench.state().await.id(&"role.naib".parse().unwrap()).unwrap();
     let (discord, _) = bench.server.client();
     let path = format!("/guilds/{}/roles/{id}", bench.guild());
-    let reason = arrakis_iac_apply::http::Reason::new("by hand");
+    let reason = arrakis_iac_apply::http::Reason::new("manually");
     discord
         .write(Method::PATCH, &path, Some(&json!({ "permissions": "0" })), &reason)
         .await
@@ -280,14 +280,14 @@ async fn renamed_tag_keeps_its_id_and_a_removed_one_is_reported() {
         [("lost", first[2].1), ("ancient", first[0].1), ("new", first[1].1)].map(|(name, id)| (name.to_owned(), id));
     assert_eq!(second, expected);
     assert!(bench.plan(&renamed, Mode::Apply).await.is_empty());
-    // Renamed by hand: the configuration's name comes back to the same tag.
+    // Renamed manually: the configuration's name comes back to the same tag.
     let (discord, _) = bench.server.client();
     let id = bench.state().await.id(&"channel.lore".parse().unwrap()).unwrap();
     let by_hand: Vec<Value> = second
         .iter()
         .map(|(name, id)| json!({ "id": id.to_string(), "name": name.replace("new", "newest") }))
         .collect();
-    let reason = arrakis_iac_apply::http::Reason::new("by hand");
+    let reason = arrakis_iac_apply::http::Reason::new("manually");
     discord
         .write(
             Method::PATCH,

@@ -1,4 +1,4 @@
-//! Whole applies: how many requests they take, and what comes of them when the server does not hold still.
+//! Whole applies: how many requests they take, and their results when the server changes meanwhile.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -207,7 +207,7 @@ async fn cancelled_apply_is_completed_by_the_next() {
     assert_eq!(watched.count("POST"), 0);
     assert!(
         bench.state().await.pending.is_empty(),
-        "nothing was asked for, so nothing is pending"
+        "no request was sent, so nothing is pending"
     );
     bench.apply(&two()).await.unwrap();
     bench.assert_applied(&two(), &before).await;

@@ -1,4 +1,4 @@
-//! A workspace beside a server, and the way from a configuration to an applied plan, as `gaib server apply` goes it.
+//! A workspace beside a server, and the steps from a configuration to an applied plan, as `gaib server apply` takes them.
 
 use std::collections::BTreeSet;
 use std::path::Path;

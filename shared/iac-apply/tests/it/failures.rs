@@ -259,7 +259,7 @@ async fn every_call_handles_every_failure() {
     }
 }
 
-/// Whatever the first creation, or the first request of any kind, comes to: the server ends as it was configured, with nothing
+/// At any result of the first creation, or of the first request of any kind, the server ends as it was configured, with nothing
 /// twice.
 #[tokio::test]
 async fn apply_converges_after_any_failure() {

@@ -1,4 +1,4 @@
-//! Laws, for random configurations: after an apply the plan is empty, whatever the server was before; the plan of an exported
+//! Laws, for random configurations: after an apply the plan is empty, from any earlier state of the server; the plan of an exported
 //! and imported server has no changes; destroy removes what is managed and nothing else. `PROPTEST_CASES` sets the number of
 //! cases.
 
@@ -215,7 +215,7 @@ async fn a_true_community(bench: &Bench) {
     let body = json!({ "rules_channel_id": channels["own"], "public_updates_channel_id": channels["general"] });
     let path = format!("/guilds/{}", bench.guild());
     discord
-        .write(Method::PATCH, &path, Some(&body), &Reason::new("by hand"))
+        .write(Method::PATCH, &path, Some(&body), &Reason::new("manually"))
         .await
         .unwrap();
 }

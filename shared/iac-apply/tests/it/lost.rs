@@ -84,9 +84,9 @@ struct Meddling {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum How {
-    /// Writes this before every name, and loses the answer.
+    /// Writes this before every name, and loses the response.
     Rename,
-    /// Carries each creation out without its colour and under another name, and loses the answer.
+    /// Carries each creation out without its colour and under another name, and loses the response.
     Rewrite,
     /// The creation does not take effect; meanwhile another user creates a role.
     Stranger,
@@ -296,7 +296,7 @@ async fn ambiguous_creation_ends_the_apply_and_is_not_repeated() {
         );
         // Once the other candidate is deleted, the role is created.
         let path = format!("/guilds/{}/roles/{}", bench.guild(), candidates[0]);
-        let reason = arrakis_iac_apply::http::Reason::new("by hand");
+        let reason = arrakis_iac_apply::http::Reason::new("manually");
         discord.write(Method::DELETE, &path, None, &reason).await.unwrap();
         let (_, watched) = bench.apply(&naib()).await.unwrap();
         assert_eq!(watched.count("POST"), 1, "{how:?}");
@@ -351,7 +351,7 @@ async fn effect_after_the_last_search_is_reported() {
     let discord = discord.with_retry_policy(patient());
     bench.run_by(&discord, &naib(), Mode::Apply).await.unwrap();
     assert_eq!(watched.count("POST"), 2);
-    assert_eq!(doubled(&bench, Mode::Apply).await, None, "nothing has come so far");
+    assert_eq!(doubled(&bench, Mode::Apply).await, None, "nothing is created so far");
     // The request takes effect by the time of the next read.
     bench.run_by(&discord, &naib(), Mode::Apply).await.unwrap();
     for mode in [Mode::Apply, Mode::RefreshOnly, Mode::Destroy] {

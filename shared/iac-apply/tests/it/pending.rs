@@ -1,4 +1,4 @@
-//! Creations whose answer was lost stay recorded until they are resolved, whatever fails in between, and whenever the lost
+//! Creations whose response was lost stay recorded until they are resolved, at any failure before that, and whenever the lost
 //! request takes effect: before the next run, or only after it.
 
 use std::sync::Arc;

@@ -135,7 +135,7 @@ async fn empty(bench: &Bench) {
         };
         // A role above the bot's own stays.
         let _ = discord
-            .write(Method::DELETE, &path, None, &Reason::new("by hand"))
+            .write(Method::DELETE, &path, None, &Reason::new("manually"))
             .await;
     }
 }

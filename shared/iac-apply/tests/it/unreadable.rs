@@ -1,4 +1,4 @@
-//! Managed things that Discord returns with a kind that this version does not know: they stay managed, and nothing is made in
+//! Managed things that Discord returns with a kind that this version does not have: they stay managed, and nothing is made in
 //! their place.
 
 use std::sync::Arc;

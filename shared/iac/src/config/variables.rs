@@ -304,7 +304,7 @@ pub(crate) fn declare(entries: &Named<VariableEntry>, given: &BTreeMap<String, G
         broken: BTreeSet::new(),
     };
     for name in declared.keys() {
-        // A problem is reported once; variables that depend on it are silent.
+        // A problem is reported once; variables that depend on it report none.
         let _ = solver.resolve(name, &mut Vec::new(), reader);
     }
     reader.scope.values.append(&mut solver.values);

@@ -24,7 +24,7 @@ fn head(theme: &Theme) -> String {
         theme.name, theme.version, theme.description
     );
     if theme.roles.iter().any(is_administrator) {
-        text.push_str("\n\nRoles with ADMINISTRATOR have access to every channel, whatever its overwrites.");
+        text.push_str("\n\nRoles with ADMINISTRATOR have access to every channel, regardless of its overwrites.");
     }
     text
 }
@@ -61,7 +61,7 @@ fn address(kind: Kind, key: &str) -> Option<Address> {
     LogicalName::new(key).ok().map(|key| Address::of(kind, key))
 }
 
-/// Who sees a category: whoever sees one of its channels.
+/// The audience of a category: the members who can view one of its channels.
 fn seen_by(theme: &Theme, category: &Category) -> String {
     let mut all = Audience::default();
     for channel in &category.channels {

@@ -77,7 +77,7 @@ pub(crate) trait Definition: Sized {
     /// `synced_with` are the overwrites of the category.
     fn written(&self, field: &str, synced_with: Option<&Overwrites>) -> Option<Vec<(String, Yaml)>>;
 
-    /// The attributes in Discord's answer to a request that wrote the resource; `None` when the answer does not have them.
+    /// The attributes in Discord's response to a request that wrote the resource; `None` when the response does not have them.
     fn read_answer(answer: &Value, server: ReadContext<'_>) -> Result<Option<Attributes>, Unreadable>;
 }
 
@@ -132,11 +132,11 @@ pub struct ListRequest {
     pub permission: &'static str,
     /// Whether status 404 means that the server has none.
     pub is_nullable: bool,
-    /// Reads the answer.
+    /// Reads the response.
     pub(crate) read: fn(&Value, ReadContext<'_>, &mut ReadNotes) -> Result<Vec<LiveResource>, Unreadable>,
 }
 
-/// The server whose answers are read.
+/// The server whose responses are read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ReadContext<'a> {
     pub(crate) guild: Snowflake,

@@ -38,7 +38,7 @@ document! {
         image: Text<1, 1024>,
         /// Roles that can use it; absent for all members.
         roles: List<Link>,
-        /// Attributes that are not managed, whatever `defaults` and a theme contain.
+        /// Attributes that are not managed, also where `defaults` or a theme contain them.
         unmanaged: List<Text<1, 50>>,
         /// The flag that removes it from the configuration while the flag is off.
         flag: Text<1, 50>,

@@ -135,7 +135,7 @@ document! {
         location: Limited<1, 100>,
         /// The cover image: a path relative to this file.
         image: Text<1, 1024>,
-        /// Attributes that are not managed, whatever `defaults` and a theme contain.
+        /// Attributes that are not managed, also where `defaults` or a theme contain them.
         unmanaged: List<Text<1, 50>>,
         /// The flag that removes it from the configuration while the flag is off.
         flag: Text<1, 50>,

@@ -104,7 +104,7 @@ macro_rules! define_attributes {
             )+
         }
 
-        /// Evaluates an expression with the attributes, whatever their kind.
+        /// Evaluates an expression with the attributes of any kind.
         macro_rules! each {
             ($any:expr, $inner:ident => $body:expr) => {
                 match $any { $(Attributes::$kind($inner) => $body,)+ }
@@ -209,7 +209,7 @@ impl Kind {
         known.iter().find(|(name, _)| *name == field).map(|(_, prefix)| *prefix)
     }
 
-    /// The attributes in Discord's answer to a request that wrote a resource of the kind.
+    /// The attributes in Discord's response to a request that wrote a resource of the kind.
     pub(crate) fn read_answer(self, answer: &Value, server: ReadContext<'_>) -> Result<Option<Attributes>, Unreadable> {
         by_kind!(self, T => T::read_answer(answer, server))
     }

@@ -106,7 +106,7 @@ document! {
         default_channels: List<Link>,
         /// The questions.
         prompts: List<PromptEntry>,
-        /// Attributes that are not managed, whatever `defaults` and a theme contain.
+        /// Attributes that are not managed, also where `defaults` or a theme contain them.
         unmanaged: List<Text<1, 50>>,
     }
 }

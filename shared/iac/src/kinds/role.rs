@@ -65,7 +65,7 @@ document! {
         unicode_emoji: Limited<0, 100>,
         /// Whether the bot that applies the plan has the role.
         given_to_bot: Truth,
-        /// Attributes that are not managed, whatever `defaults` and a theme contain.
+        /// Attributes that are not managed, also where `defaults` or a theme contain them.
         unmanaged: List<Text<1, 50>>,
         /// The flag that removes it from the configuration while the flag is off.
         flag: Text<1, 50>,
@@ -327,7 +327,7 @@ pub(crate) struct RoleObject {
     pub(crate) unicode_emoji: Option<String>,
 }
 
-/// The roles in an answer; `bot_roles` are those that the bot has.
+/// The roles in a response; `bot_roles` are those that the bot has.
 pub(crate) fn read(
     guild: &Guild,
     bot_roles: &BTreeSet<Snowflake>,

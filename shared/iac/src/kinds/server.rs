@@ -237,7 +237,7 @@ document! {
         safety_alerts_channel: OrNone<Link>,
         /// Whether the boost progress bar is shown.
         boost_progress_bar: Truth,
-        /// Attributes that are not managed, whatever `defaults` and a theme contain.
+        /// Attributes that are not managed, also where `defaults` or a theme contain them.
         unmanaged: List<Text<1, 50>>,
     }
 }
@@ -437,7 +437,7 @@ impl Definition for Server {
     }
 }
 
-/// The answer to `GET /guilds/{id}`. It contains roles, emoji and stickers.
+/// The response to `GET /guilds/{id}`. It contains roles, emoji and stickers.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Guild {
     pub(crate) id: Snowflake,
@@ -470,7 +470,7 @@ pub(crate) struct Guild {
     pub(crate) stickers: Option<Vec<StickerObject>>,
 }
 
-/// The settings in an answer.
+/// The settings in a response.
 pub(crate) fn read(guild: &Guild, unknown: &mut Vec<UnknownValue>) -> Server {
     let mut unknown = UnknownValues::of(Kind::Server, guild.id, &guild.name, unknown);
     let channel = |id: Option<Snowflake>| Some(Clearable::from(id.map(Reference::Id)));

@@ -41,7 +41,7 @@ document! {
         channel: Link,
         /// The avatar: a path of an image file, relative to this file.
         avatar: Text<1, 1024>,
-        /// Attributes that are not managed, whatever `defaults` and a theme contain.
+        /// Attributes that are not managed, also where `defaults` or a theme contain them.
         unmanaged: List<Text<1, 50>>,
         /// The flag that removes it from the configuration while the flag is off.
         flag: Text<1, 50>,

@@ -53,7 +53,7 @@ document! {
         description: Limited<0, 140>,
         /// Up to five channels.
         channels: List<WelcomeChannelEntry>,
-        /// Attributes that are not managed, whatever `defaults` and a theme contain.
+        /// Attributes that are not managed, also where `defaults` or a theme contain them.
         unmanaged: List<Text<1, 50>>,
     }
 }
@@ -230,7 +230,7 @@ impl Definition for WelcomeScreen {
     }
 
     fn read_answer(_: &Value, _: ReadContext<'_>) -> Result<Option<Attributes>, Unreadable> {
-        // Discord's answer does not state whether the screen is shown.
+        // Discord's response does not state whether the screen is shown.
         Ok(None)
     }
 }

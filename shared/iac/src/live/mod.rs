@@ -1,6 +1,6 @@
 //! A snapshot of a server at Discord.
 //!
-//! Plans, exports and imports are made from the snapshot: the answers to one GET for each collection, in the types of
+//! Plans, exports and imports are made from the snapshot: the responses to one GET for each collection, in the types of
 //! [`crate::model`]. References are by id; [`AddressIndex`] replaces the ids of managed resources by addresses.
 //!
 //! To add a collection, give its resources an id and attributes and [`LiveServer::insert`] them.
@@ -243,7 +243,7 @@ pub(crate) fn digest(value: &impl Serialize) -> String {
 
 type Resources = BTreeMap<(Kind, Snowflake), LiveResource>;
 
-/// JSON has no pairs as keys, and the key stands in the value anyway.
+/// JSON has no pairs as keys, and the value contains the key.
 fn as_list<S: Serializer>(resources: &Resources, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(resources.values())
 }

@@ -1,6 +1,6 @@
 //! Values that Discord stores differently from what was sent: a name that it rewrites, a permission bit that it ignores.
 //!
-//! Apply compares each answer with what it sent ([`compare`]) and records what differs. While the configuration has
+//! Apply compares each response with what it sent ([`compare`]) and records what differs. While the configuration has
 //! the same value and the server stores the same other one, a plan does not send the value again: it reports the difference
 //! ([`accept`]). After a change on either side, or `apply --refresh-only`, the value is sent again.
 
@@ -15,7 +15,7 @@ use crate::grammar::visible_difference;
 use crate::live::AddressIndex;
 use crate::model::{Address, Attributes, Overwrite, Overwrites, Target};
 
-/// Values in Discord's answer that differ from those that were sent.
+/// Values in Discord's response that differ from those that were sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlteredValues {
     /// The attributes as Discord stores them, which the state records.
@@ -31,7 +31,7 @@ pub fn overwrite_key(target: &Target) -> String {
     format!("overwrites.{target}")
 }
 
-/// Compares the attributes that were sent (references by address) with those in the answer (references by id). `fields` are the
+/// Compares the attributes that were sent (references by address) with those in the response (references by id). `fields` are the
 /// names of the attributes that were sent; `None` for all.
 #[must_use]
 pub fn compare(
@@ -45,7 +45,7 @@ pub fn compare(
     tags::copy_ids(&mut requested, &found);
     let (mut kept, wanted, found_map) = (requested.to_map(), requested.to_map(), found.to_map());
     let mut altered = BTreeMap::new();
-    // An answer has neither images nor roles of the bot.
+    // A response has neither images nor roles of the bot.
     let image = requested.kind().image();
     for (field, value) in &wanted {
         let was_sent = fields.is_none_or(|fields| fields.contains(field));

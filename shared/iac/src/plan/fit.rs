@@ -65,7 +65,7 @@ struct LimitOrdering {
 
 impl LimitOrdering {
     fn carry_out(&mut self, step: Step) {
-        // A step that cannot be carried out is reported by preflight.
+        // A step that cannot be executed is reported by preflight.
         let _ = self.run.carry_out(&step);
         self.done.push(step);
     }
@@ -141,7 +141,7 @@ impl LimitOrdering {
         None
     }
 
-    /// Whether a remaining step moves a channel out of a category and can be carried out now: its references exist.
+    /// Whether a remaining step moves a channel out of a category and can be executed now: its references exist.
     fn moves_out_of(&self, index: usize, category: Snowflake) -> bool {
         let Step::Update {
             address,

@@ -1,6 +1,6 @@
 //! Steps that the changes of a plan do not show.
 //!
-//! Changes and orders are what people and policies read, and steps are what is carried out. A plan file has no secret, so that anybody can write one
+//! Changes and orders are what people and policies read, and steps are what is executed. A plan file has no secret, so that any user can write one
 //! whose steps do something else. This compares them; what only changes the state is no part of it.
 
 use std::collections::BTreeMap;
@@ -166,7 +166,7 @@ fn is_moved_out(attributes: &Attributes, fields: &[String]) -> bool {
         && matches!(attributes, Attributes::Channel(channel) if channel.category == Some(Clearable::Cleared))
 }
 
-/// Whether each value that is sent is shown. Permissions of a role may have a value in between.
+/// Whether each value that is sent is shown. Permissions of a role may have an intermediate value.
 fn updates(change: &Change, attributes: &Attributes, fields: &[String]) -> bool {
     let Some(after) = &change.after else { return false };
     if !matches!(change.action, Action::Update | Action::Adopt) {

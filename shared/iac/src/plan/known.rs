@@ -34,7 +34,7 @@ pub(super) struct ManagedResource {
 }
 
 /// The reason why a managed resource that exists, or may exist, cannot be read; `None` when it can be read, or does not
-/// exist. No plan changes, creates or forgets such a resource, and references to it stay.
+/// exist. No plan changes, creates or removes such a resource from the state, and references to it stay.
 #[must_use]
 pub fn held(address: &Address, entry: &StateEntry, live: &LiveServer) -> Option<String> {
     let (kind, id) = (address.kind(), entry.id);

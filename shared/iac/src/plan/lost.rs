@@ -18,7 +18,7 @@ use crate::live::{AddressIndex, LiveResource, LiveServer};
 use crate::model::{Address, Attributes, Kind, Reference, Snowflake, case_folded_name};
 use crate::state::{PendingCreation, State};
 
-/// Tolerance for a Discord clock behind the clock of the pending record, in milliseconds.
+/// Largest time by which Discord's clock may be behind the clock of the pending record, in milliseconds.
 const CLOCK_SKEW_MS: u64 = 5_000;
 
 /// Time after a creation request in which it may still take effect, in milliseconds: much longer than the lifetime of a
@@ -189,7 +189,7 @@ impl<'a> CreationSearch<'a> {
         AddressIndex::new(self.live.guild_id, self.live.bot.user_id, managed.chain(found))
     }
 
-    /// The id behind a reference.
+    /// The id to which a reference resolves.
     fn resolve(&self, reference: &Reference) -> Option<Snowflake> {
         match reference {
             Reference::Id(id) => Some(*id),

@@ -95,7 +95,7 @@ impl OrderContext<'_> {
             .filter(stays)
             .map(|role| self.member(Kind::Role, role.id))
             .collect();
-        // A new role stands at the bottom, above @everyone; the next one below it.
+        // A new role is at the bottom, above @everyone; the next one below it.
         members.extend(
             self.created_resources(Kind::Role)
                 .filter(|(address, _)| !address.is_everyone())

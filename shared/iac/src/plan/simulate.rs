@@ -11,7 +11,7 @@ use crate::live::{LiveResource, LiveServer};
 use crate::model::{Address, Attributes, Clearable, Kind, Reference, Role, Server, Snowflake, Target, normalised_name};
 use crate::state::{State, StateEntry};
 
-/// A step that cannot be carried out.
+/// A step that cannot be executed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{step}: {reason}")]
 pub struct SimulationError {

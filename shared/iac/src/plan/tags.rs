@@ -108,7 +108,7 @@ fn by_place(wanted: &mut [Tag], live: &[Tag]) {
     }
 }
 
-/// Copies the ids of new tags from an answer.
+/// Copies the ids of new tags from a response.
 pub(super) fn copy_ids(asked: &mut Attributes, answered: &Attributes) {
     if let (Some(asked), Some(answered)) = (tags_mut(asked), tags_of(Some(answered))) {
         by_name(asked, answered);

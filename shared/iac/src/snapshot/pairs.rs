@@ -1,6 +1,6 @@
 //! Pairs the resources of a server at two times: which one is which.
 //!
-//! Pairs, in this order: resources that every server has; those with one id; those that the caller knows; those with one name. Where
+//! Pairs, in this order: resources that every server has; those with one id; those that the caller pairs; those with one name. Where
 //! several have one name, they are paired by their order. Resources of which Discord cannot change one into the other (a text channel
 //! and a voice channel) are never paired.
 
@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::live::{LiveResource, LiveServer};
 use crate::model::{Attributes, ChannelKind, Clearable, Kind, Reference, Snowflake};
 
-/// The id of a resource at the later time, where the caller knows it.
+/// The id of a resource at the later time, where the caller has it.
 pub(super) type KnownId<'a> = &'a dyn Fn(Kind, Snowflake) -> Option<Snowflake>;
 
 /// The pairs of resources.

@@ -231,7 +231,7 @@ impl State {
         }
     }
 
-    /// Checks that no two addresses have the same id: a state may have been edited by hand.
+    /// Checks that no two addresses have the same id: a state may have been edited manually.
     ///
     /// # Errors
     /// [`StateError::SameId`], with both addresses; [`StateError::Everyone`].

@@ -23,7 +23,7 @@ pub(crate) use unknown::{UnknownValues, number};
 
 /// A response in which a required field is absent or has a wrong type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("Discord's answer to `{call}` cannot be read: {why}, at `{at}`; nothing was changed: try again later")]
+#[error("Discord's response to `{call}` cannot be read: {why}, at `{at}`; nothing was changed: try again later")]
 pub struct Unreadable {
     /// The call, e.g. `GET /guilds/{id}`.
     pub call: &'static str,

@@ -19,7 +19,7 @@ macro_rules! document {
             pub(crate) const KEYS: &'static [&'static str] = &[$($crate::yaml::macros::key(stringify!($field)),)*];
 
             /// The present keys.
-            #[allow(dead_code, reason = "asked of resources alone")]
+            #[allow(dead_code, reason = "used for resources only")]
             pub(crate) fn written(&self) -> Vec<&'static str> {
                 let written = [$((self.$field.is_some(), $crate::yaml::macros::key(stringify!($field))),)*];
                 written.into_iter().filter(|(written, _)| *written).map(|(_, key)| key).collect()

@@ -1,4 +1,4 @@
-//! After an import every attribute is managed: a change by hand is seen, whether it leaves Discord's default or returns to it,
+//! After an import every attribute is managed: a manual change is detected, whether it leaves Discord's default or returns to it,
 //! and an export sets it on another server, also back to its default.
 //!
 //! Attributes are enumerated from the model: a new one without an example here fails the test.
@@ -240,7 +240,7 @@ fn drift_from_and_to_the_default_is_detected_and_reverted() {
                     .find(|change| change.fields.iter().any(|name| name == field));
                 assert!(
                     found.is_some(),
-                    "{kind} {of}: a change of `{field}` goes unseen: {:#?}",
+                    "{kind} {of}: a change of `{field}` is not detected: {:#?}",
                     made.changes
                 );
                 assert!(!made.drift.is_empty(), "{kind} {of} {field}");

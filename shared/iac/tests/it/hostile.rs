@@ -97,7 +97,7 @@ fn too_large_files_are_refused() {
         );
         assert!(
             error_text.len() < 400_000,
-            "{word}: what is said stays readable, {} bytes",
+            "{word}: the message stays readable, {} bytes",
             error_text.len()
         );
     }

@@ -419,7 +419,7 @@ fn theme_use() -> impl Strategy<Value = ThemeUse> {
     })
 }
 
-/// Any configuration that [`arrakis_iac::config::load`] could have come to.
+/// Any configuration that [`arrakis_iac::config::load`] can return.
 pub(crate) fn configurations() -> impl Strategy<Value = Configuration> {
     let addresses = (
         keys(Kind::Role, 6),

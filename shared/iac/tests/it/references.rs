@@ -1,5 +1,5 @@
 //! Ids that name nothing on the server are refused before the first write, for every kind and field; a copy of another server
-//! goes without them on demand.
+//! continues without them on demand.
 
 use arrakis_iac::live::LiveServer;
 use arrakis_iac::model::{Attributes, Configuration, Kind, Resource, Snowflake};

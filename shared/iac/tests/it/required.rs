@@ -80,7 +80,7 @@ fn path(pointer: &str) -> String {
     if path.is_empty() { ".".to_owned() } else { path }
 }
 
-/// Fields that Discord requires and that we read, by call; those behind `?` may be `null`. The last objects of a list are
+/// Fields that Discord requires and that we read, by call; those after `?` may be `null`. The last objects of a list are
 /// meant by `*`.
 const REQUIRED: &[(&str, &[&str])] = &[
     (
@@ -401,7 +401,7 @@ fn resources_of_unknown_kinds_are_unreadable() {
     assert_eq!(live.incomplete, [Kind::Automod].into());
 }
 
-/// What the reference lets be absent has its default there, unless that would have something forgotten or moved.
+/// What the reference permits to be absent has its default there, unless a resource would be removed from the state or moved by it.
 #[test]
 fn fields_that_may_be_absent_have_their_documented_defaults() {
     let mut answers = answers();
@@ -448,10 +448,10 @@ fn remove(answers: &mut [(String, Value)], pointer: &str) {
 
 /// Where Discord's practice differs from its document, by the name of the field.
 const UNLIKE_THE_DOCUMENT: &[&str] = &[
-    // The reference lets answers of onboarding have no emoji and no description.
+    // The reference permits answers of onboarding without emoji and description.
     "prompts/*/options/*/emoji",
     "prompts/*/options/*/description",
-    // The reference lets an event have no description.
+    // The reference permits an event without a description.
     "*/description",
     // Nothing is in them.
     "*/actions/0/metadata",
@@ -465,7 +465,7 @@ const UNLIKE_THE_DOCUMENT: &[&str] = &[
     "*/available_tags/*/id",
     // The format determines only where the image is.
     "stickers/*/format_type",
-    // The reference lets these be absent.
+    // The reference permits these to be absent.
     "stickers",
     "roles/*/unicode_emoji",
     "emojis/*/roles",

@@ -1,4 +1,4 @@
-//! A whole live server that is exported and imported has a plan without changes, whatever the names of its resources.
+//! A whole live server that is exported and imported has a plan without changes, with any names of its resources.
 
 use std::collections::BTreeMap;
 

@@ -30,7 +30,7 @@ fn sietch_by_balance() {
         "sietch",
         "balance",
         &[
-            // Rank rules are before balance rules, whatever the holding.
+            // Rank rules precede balance rules, at any holding.
             (1, "0", "naib"),
             (7, "0", "naib"),
             (7, "1111", "naib"),

@@ -121,7 +121,7 @@ fn the_channels_of_sietch() {
     assert_eq!((sietch.categories.len(), sietch.channel_count()), (9, 23));
     insta::assert_snapshot!(matrix(&sietch));
     for channel in sietch.categories.iter().flat_map(|category| &category.channels) {
-        assert!(channel.topic.len() > 10, "{} says what it is for", channel.name);
+        assert!(channel.topic.len() > 10, "{} states its purpose", channel.name);
         let overwrites = channel.access.overwrites();
         assert!(
             overwrites.iter().all(|one| one.allow.intersection(one.deny).is_empty()),

@@ -169,7 +169,7 @@ fn channels_equal_the_table() {
         .map(|channel| channel.topic.as_str());
     assert!(
         topics.clone().all(|topic| topic.len() > 10),
-        "every channel says what it is for"
+        "every channel states its purpose"
     );
     assert_eq!(topics.collect::<BTreeSet<_>>().len(), 23, "each its own");
 }
@@ -251,7 +251,7 @@ fn members_have_the_permissions_of_the_matrix() {
     }
 }
 
-/// A channel that is added by hand gets its category's overwrites.
+/// A channel that is added manually gets its category's overwrites.
 #[test]
 fn category_is_visible_to_those_who_see_one_of_its_channels() {
     let sietch = sietch();

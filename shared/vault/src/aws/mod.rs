@@ -1,4 +1,4 @@
-//! The connection to AWS, or to a store that speaks S3's or DynamoDB's protocol, which the store, the catalogue and gaib's locks share.
+//! The connection to AWS, or to a store with S3's or DynamoDB's protocol, which the store, the catalogue and gaib's locks share.
 //!
 //! Credentials are those of the standard variables and profiles, of the container, or of the machine. The SDK retries transient failures and
 //! throttling with its own delays; the number of attempts and every time are bounded here. The SDK itself limits the time to connect only.
@@ -29,7 +29,7 @@ pub struct AwsOptions {
     pub attempts: u32,
     /// Time limit of one attempt.
     pub attempt_timeout: Duration,
-    /// Time limit of a call with all of its attempts.
+    /// Time limit of one SDK call with all of its attempts. Reading an object repeats call and body up to 3 times, each within this limit.
     pub call_timeout: Duration,
 }
 

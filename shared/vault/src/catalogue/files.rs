@@ -23,7 +23,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Catalogue, CatalogueError, Cursor, DamagedRecord, ListRequest, Page, to_second};
-use crate::files::{self, LockWait};
+use crate::files::{self, FileFailure, LockWait};
 use crate::limits::Use;
 use crate::paths::time_text;
 use crate::record::{BackupRecord, RecordKind, plan_name};
@@ -33,8 +33,7 @@ use crate::server::ServerId;
 /// A catalogue in a folder, also of several processes of one machine.
 #[derive(Clone, Debug)]
 pub struct FileCatalogue {
-    root: PathBuf,
-    wait: LockWait,
+    folder: Folder,
 }
 
 impl FileCatalogue {
@@ -42,37 +41,34 @@ impl FileCatalogue {
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
-            root: root.into(),
-            wait: LockWait::default(),
+            folder: Folder {
+                root: root.into(),
+                wait: LockWait::default(),
+            },
         }
     }
 
     /// Waits for the lock of its writes in this way.
     #[must_use]
     pub fn waiting(mut self, wait: LockWait) -> Self {
-        self.wait = wait;
+        self.folder.wait = wait;
         self
     }
 
-    /// Runs file operations in a thread of their own: a sync of a file may take long.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(Folder) -> Result<T, CatalogueError> + Send + 'static,
     ) -> Result<T, CatalogueError> {
-        let folder = Folder {
-            root: self.root.clone(),
-            wait: self.wait.clone(),
-        };
-        let root = self.root.clone();
-        let done = tokio::task::spawn_blocking(move || work(folder)).await;
-        done.unwrap_or_else(|error| Err(failed("use", &root, io::Error::other(error))))
+        let folder = self.folder.clone();
+        let done = files::blocking(move || work(folder)).await;
+        done.unwrap_or_else(|error| Err(failed("use", &self.folder.root, error)))
     }
 }
 
 #[async_trait]
 impl Catalogue for FileCatalogue {
     fn describe(&self) -> String {
-        self.root.display().to_string()
+        self.folder.root.display().to_string()
     }
 
     async fn insert(&self, record: &BackupRecord) -> Result<(), CatalogueError> {
@@ -123,6 +119,7 @@ impl Catalogue for FileCatalogue {
 }
 
 /// The file operations, which block.
+#[derive(Clone, Debug)]
 struct Folder {
     root: PathBuf,
     wait: LockWait,
@@ -374,17 +371,14 @@ fn damaged(path: &Path, reason: &str) -> CatalogueError {
 
 fn failed(operation: &'static str, path: &Path, source: io::Error) -> CatalogueError {
     let item = name(path);
-    if let Some(held) = files::held(&source) {
-        let reason = held.to_string();
-        return CatalogueError::LockHeld { item, reason };
-    }
-    match files::foreign(&source) {
-        Some(foreign) => CatalogueError::Refused {
+    match FileFailure::from(source) {
+        FileFailure::LockHeld(reason) => CatalogueError::LockHeld { item, reason },
+        FileFailure::Foreign(reason) => CatalogueError::Refused {
             operation,
             item,
-            reason: foreign.to_string(),
+            reason,
         },
-        None => CatalogueError::Io {
+        FileFailure::Io(source) => CatalogueError::Io {
             operation,
             item,
             source,

@@ -8,6 +8,7 @@
 mod dynamo;
 mod error;
 mod files;
+mod hooked;
 
 use std::fmt::{self, Debug};
 use std::str::FromStr;
@@ -26,6 +27,7 @@ use crate::server::ServerId;
 pub use dynamo::DynamoCatalogue;
 pub use error::CatalogueError;
 pub use files::FileCatalogue;
+pub use hooked::{CatalogueHook, HookedCatalogue, RecordWrite};
 
 /// A position in a list: the record after which the next page begins.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -137,7 +139,7 @@ pub trait Catalogue: Debug + Send + Sync {
 
     /// The record with this id. With `server`, only of this server.
     ///
-    /// DynamoDB finds an id alone by an index that is a moment behind the table: a record that was inserted just now may be missing. With
+    /// DynamoDB finds an id alone by an index, which is eventually consistent: a record that was inserted just now may be missing. With
     /// `server`, the table itself is searched where the index has no such id.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! [`EncryptedStore`]: objects of another store, encrypted on this machine with age (<https://age-encryption.org/v1>).
 //!
 //! The contents are encrypted; keys, tags and metadata are not. The metadata of an object have the SHA-256 of its stored bytes, by which
-//! damage is told from a missing identity, and the size of its content, since that of the stored bytes is larger. An object that was
+//! damage is distinguished from a missing identity, and the size of its content, since that of the stored bytes is larger. An object that was
 //! stored without encryption is returned as it is. Without keys, nothing is written beside encrypted objects of the same server, unless that is
 //! intended ([`Encryption::intentionally_none`]): a variable that is forgotten would store everything in plain text.
 

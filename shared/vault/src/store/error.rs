@@ -20,7 +20,7 @@ pub enum StoreError {
         /// The store's reason.
         reason: String,
     },
-    /// The condition of a write or a deletion does not hold: another process was first. Nothing was changed.
+    /// The condition of a write or a deletion does not hold: another process created or changed the object. Nothing was changed.
     #[error(
         "cannot {operation} {object}: another process created or changed it meanwhile; read it again and repeat the command"
     )]
@@ -56,7 +56,7 @@ pub enum StoreError {
         /// The store's reason.
         reason: String,
     },
-    /// The store is unreachable or fails, and the retries are used up. Nothing was changed.
+    /// The store is unreachable or fails, and the retries are used up. A write did not take effect; a delete or tag request may have.
     #[error(
         "cannot {operation} {object}: the store is unavailable after {attempts} attempts: {reason}; check the network and the store, then repeat the command"
     )]
@@ -70,7 +70,7 @@ pub enum StoreError {
         /// The reason of the last one.
         reason: String,
     },
-    /// A read got no response within the time limit.
+    /// No response within the time limit. A delete or tag request may have taken effect.
     #[error("cannot {operation} {object}: no response within {} s; check the network and the store, then repeat the command", limit.as_secs())]
     TimedOut {
         /// The operation.
@@ -80,7 +80,7 @@ pub enum StoreError {
         /// The time limit.
         limit: Duration,
     },
-    /// A write got no response, and the store could not be read afterwards: it may or may not have taken effect.
+    /// No response to a write was received, and the store could not be read afterwards: the write may or may not have taken effect.
     #[error(
         "outcome unknown: no response to the request to {operation} {object} ({reason}), which may have taken effect; repeat the command when the store responds"
     )]
@@ -124,7 +124,7 @@ pub enum StoreError {
         /// The store.
         store: String,
     },
-    /// The store answers in a way that is not understood, or refuses the request itself.
+    /// The response of the store cannot be parsed, or the store refuses the request itself.
     #[error("cannot {operation} {object}: {reason}")]
     Refused {
         /// The operation.
@@ -172,7 +172,7 @@ impl StoreError {
         matches!(self, Self::NotFound { .. })
     }
 
-    /// Whether another process was first.
+    /// Whether the condition of a write or a deletion did not hold.
     #[must_use]
     pub fn is_condition_failed(&self) -> bool {
         matches!(self, Self::ConditionFailed { .. })

@@ -17,14 +17,13 @@ use super::description::{Description, Descriptions};
 use super::error::StoreError;
 use super::{Condition, ListedObject, MAX_OBJECT_BYTES, NewObject, Object, ObjectHead, ObjectStore, Tags, Version};
 use crate::checksum::checksum;
-use crate::files::{self, FolderLock, LockWait};
+use crate::files::{self, FileFailure, FolderLock, LockWait};
 use crate::key::ObjectKey;
 
 /// A store in a folder, also of several processes of one machine.
 #[derive(Clone, Debug)]
 pub struct FolderStore {
-    root: PathBuf,
-    wait: LockWait,
+    folder: Folder,
 }
 
 impl FolderStore {
@@ -32,43 +31,34 @@ impl FolderStore {
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
-            root: root.into(),
-            wait: LockWait::default(),
+            folder: Folder {
+                root: root.into(),
+                wait: LockWait::default(),
+            },
         }
     }
 
     /// Waits for the lock of its writes in this way.
     #[must_use]
     pub fn waiting(mut self, wait: LockWait) -> Self {
-        self.wait = wait;
+        self.folder.wait = wait;
         self
     }
 
-    /// The folder.
-    #[must_use]
-    pub fn root(&self) -> &Path {
-        &self.root
-    }
-
-    /// Runs file operations in a thread of their own: a sync of a file may take long.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(Folder) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let folder = Folder {
-            root: self.root.clone(),
-            wait: self.wait.clone(),
-        };
-        let root = self.root.clone();
-        let done = tokio::task::spawn_blocking(move || work(folder)).await;
-        done.unwrap_or_else(|error| Err(failed("use", &root, io::Error::other(error))))
+        let folder = self.folder.clone();
+        let done = files::blocking(move || work(folder)).await;
+        done.unwrap_or_else(|error| Err(failed("use", &self.folder.root, error)))
     }
 }
 
 #[async_trait]
 impl ObjectStore for FolderStore {
     fn describe(&self, key: &str) -> String {
-        self.root.join(key).display().to_string()
+        self.folder.root.join(key).display().to_string()
     }
 
     fn deletes_tagged(&self) -> bool {
@@ -115,6 +105,7 @@ impl ObjectStore for FolderStore {
 }
 
 /// The file operations, which block.
+#[derive(Clone, Debug)]
 struct Folder {
     root: PathBuf,
     wait: LockWait,
@@ -159,7 +150,7 @@ impl Folder {
         let version = checksum(&object.bytes);
         let described = self.descriptions_path(key);
         let description = Description::new(&version, object);
-        // Before the object: a process that dies in between leaves both descriptions, and each object has its own.
+        // Before the object: a process that ends between the two writes leaves both descriptions, and each content has its own.
         let mut descriptions = self.descriptions(key)?;
         let is_first = descriptions.add(description.clone());
         self.replace(&described, &descriptions.to_bytes(&described)?)?;
@@ -361,17 +352,14 @@ fn condition_failed(operation: &'static str, path: &Path) -> StoreError {
 
 pub(super) fn failed(operation: &'static str, path: &Path, source: io::Error) -> StoreError {
     let object = path.display().to_string();
-    if let Some(held) = files::held(&source) {
-        let reason = held.to_string();
-        return StoreError::LockHeld { object, reason };
-    }
-    match files::foreign(&source) {
-        Some(foreign) => StoreError::Foreign {
+    match FileFailure::from(source) {
+        FileFailure::LockHeld(reason) => StoreError::LockHeld { object, reason },
+        FileFailure::Foreign(reason) => StoreError::Foreign {
             operation,
             object,
-            reason: foreign.to_string(),
+            reason,
         },
-        None => StoreError::Io {
+        FileFailure::Io(source) => StoreError::Io {
             operation,
             object,
             source,
@@ -464,11 +452,11 @@ mod tests {
     #[tokio::test]
     async fn links_in_place_of_the_files_of_the_store_itself_are_refused() {
         let (_folder, store, outside) = store_with_links();
-        std::os::unix::fs::symlink(&outside, store.root().join(".objects")).unwrap();
+        std::os::unix::fs::symlink(&outside, store.folder.root.join(".objects")).unwrap();
         let put = store.put(&key("a/b"), NewObject::new("new"), &Condition::Any).await;
         assert_foreign(put, ".objects is a symbolic link");
-        fs::remove_file(store.root().join(".lock")).unwrap();
-        std::os::unix::fs::symlink(outside.join("file"), store.root().join(".lock")).unwrap();
+        fs::remove_file(store.folder.root.join(".lock")).unwrap();
+        std::os::unix::fs::symlink(outside.join("file"), store.folder.root.join(".lock")).unwrap();
         assert_foreign(store.delete(&key("a/b"), None).await, ".lock is a symbolic link");
         assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
     }
@@ -491,7 +479,7 @@ mod tests {
     async fn special_file_is_not_opened() {
         let folder = tempfile::tempdir().unwrap();
         let store = FolderStore::new(folder.path());
-        // A socket stands for a named pipe, whose opening would wait for a writer.
+        // A socket takes the place of a named pipe, whose opening would wait for a writer.
         let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
         assert_eq!(store.list("").await.unwrap(), []);
         assert_foreign(
@@ -539,7 +527,7 @@ mod tests {
         let store = FolderStore::new(folder.path());
         let old = NewObject::new("old").tagged("Tier", "free");
         store.put(&key("a"), old, &Condition::Any).await.unwrap();
-        // The process dies after it wrote both descriptions and before it replaced the object.
+        // The process ends after it wrote both descriptions and before it replaced the object.
         let path = folder.path().join(".objects/a.json");
         let mut descriptions = Descriptions::read(&path).unwrap();
         let new = NewObject::new("new").tagged("Tier", "premium");

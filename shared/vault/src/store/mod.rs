@@ -8,6 +8,7 @@ mod description;
 mod encrypted;
 mod error;
 mod folder;
+mod hooked;
 #[cfg(feature = "aws")]
 mod s3;
 
@@ -23,6 +24,7 @@ use crate::key::ObjectKey;
 pub use encrypted::{EncryptedStore, Encryption, EncryptionError};
 pub use error::StoreError;
 pub use folder::FolderStore;
+pub use hooked::{HookedStore, StoreHook, StoreOperation};
 #[cfg(feature = "aws")]
 pub use s3::{S3Options, S3Store};
 
@@ -40,7 +42,7 @@ impl Version {
         Self(text.into())
     }
 
-    /// The store's text.
+    /// The ETag (S3) or the SHA-256 (folder).
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -149,7 +151,7 @@ pub trait ObjectStore: Debug + Send + Sync {
     /// retention deletes them.
     fn deletes_tagged(&self) -> bool;
 
-    /// Checks that the store responds, permits writes and honours conditions, with an object of its own that is deleted again. Called
+    /// Checks that the store responds, permits writes and honours conditions, with an object of its own that is then deleted. Called
     /// before the first conditional write of a process; some S3-compatible stores ignore conditions, and a lock there locks nothing.
     ///
     /// # Errors

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use arrakis_domain::Plan;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::Vault;
 use super::read::StateHeader;
-use super::write::{MAX_SHIFT_MS, to_millisecond};
+use super::write::{NameTimes, to_millisecond};
 use crate::checksum::checksum;
 use crate::damage::Damage;
 use crate::error::VaultError;
@@ -63,7 +63,7 @@ pub struct Expected {
 impl Vault {
     /// Creates a backup: the object, then its record.
     ///
-    /// A process that dies between the two leaves an object that is in no list; [`Vault::recover`] makes its record.
+    /// A process that ends between the two leaves an object that is in no list; [`Vault::recover`] makes its record.
     ///
     /// # Errors
     /// [`VaultError::NotAState`], [`VaultError::Limit`], or an error of store or catalogue.
@@ -109,19 +109,17 @@ impl Vault {
 
     /// Signs a backup and writes its object: at the first millisecond that is free, which the record gets.
     async fn put_backup(&self, record: &mut BackupRecord, bytes: &[u8]) -> Result<(), VaultError> {
-        let first = record.created;
-        let mut shift = 0;
+        let mut times = NameTimes::from_now(record.created);
         loop {
-            record.created = first + Duration::milliseconds(shift);
+            record.created = times.current();
             let key = record.object()?;
             let signature = sealed::sign(&record.statement(), &*self.parts.signer).await;
             record.signature = Some(signature.map_err(|error| self.unsealed(&key, error))?);
             let object = describe(record, NewObject::new(bytes))
                 .map_err(|error| VaultError::encode(&self.name(&key), &error))?;
-            match self.parts.store.put(&key, object, &Condition::Absent).await {
-                Ok(_) => return Ok(()),
-                Err(error) if error.is_condition_failed() && shift < MAX_SHIFT_MS => shift += 1,
-                Err(error) => return Err(error.into()),
+            let written = self.parts.store.put(&key, object, &Condition::Absent).await;
+            if times.is_written(written)? {
+                return Ok(());
             }
         }
     }

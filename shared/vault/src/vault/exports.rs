@@ -12,7 +12,8 @@ use time::{Duration, OffsetDateTime};
 
 use super::Vault;
 use super::backups::TIER;
-use super::write::{MAX_SHIFT_MS, to_millisecond};
+use super::verify::UnusableObjects;
+use super::write::NameTimes;
 use crate::checksum::checksum;
 use crate::damage::Damage;
 use crate::error::VaultError;
@@ -91,14 +92,8 @@ pub struct ExportsReport {
     pub whole: usize,
     /// Number of those of them without a signature: an earlier version stored them, or the signature was removed.
     pub unsigned: usize,
-    /// Damaged exports, also under the second name of the newest one. Each error names the object that is damaged.
-    pub damaged: Vec<VaultError>,
-    /// Exports that are signed by a key that is not trusted here. They may be whole.
-    pub not_trusted: Vec<VaultError>,
-    /// Exports that are encrypted for another identity than those of this machine. They may be whole.
-    pub encrypted: Vec<VaultError>,
-    /// Exports whose files this user may not read. They may be whole.
-    pub unreadable: Vec<VaultError>,
+    /// Exports that cannot be used here, also under the second name of the newest one.
+    pub unusable: UnusableObjects,
 }
 
 impl Vault {
@@ -113,20 +108,18 @@ impl Vault {
         now: OffsetDateTime,
     ) -> Result<ObjectKey, VaultError> {
         let plan = self.plan(server).await?;
-        let first = to_millisecond(now);
-        let mut shift = 0;
+        let mut times = NameTimes::from_now(now);
         let (key, object) = loop {
-            let created = first + Duration::milliseconds(shift);
+            let created = times.current();
             let key = paths::export(server, created)?;
             let object = self.signed_export(&key, server, created, yaml).await?;
             let object = object.tagged(TIER, plan.as_str());
-            match self.parts.store.put(&key, object.clone(), &Condition::Absent).await {
-                Ok(_) => break (key, object),
-                Err(error) if error.is_condition_failed() && shift < MAX_SHIFT_MS => shift += 1,
-                Err(error) => return Err(error.into()),
+            let written = self.parts.store.put(&key, object.clone(), &Condition::Absent).await;
+            if times.is_written(written)? {
+                break (key, object);
             }
         };
-        let latest = paths::latest_export(server)?;
+        let latest = paths::latest_export(server);
         self.parts.store.put(&latest, object, &Condition::Any).await?;
         Ok(key)
     }
@@ -174,7 +167,7 @@ impl Vault {
     /// # Errors
     /// As [`Vault::read_export`].
     pub async fn latest_export(&self, server: ServerId) -> Result<Option<Export>, VaultError> {
-        match self.read_export(server, &paths::latest_export(server)?).await {
+        match self.read_export(server, &paths::latest_export(server)).await {
             Err(VaultError::Store(StoreError::NotFound { .. })) => Ok(None),
             read => read.map(Some),
         }
@@ -189,6 +182,12 @@ impl Vault {
         listed.retain(|object| paths::parse_export(server, &object.key).is_some());
         listed.reverse();
         Ok(listed)
+    }
+
+    /// The keys of all exports of a server, newest first, then the second name of the newest one.
+    async fn export_keys(&self, server: ServerId) -> Result<Vec<ObjectKey>, VaultError> {
+        let keys = self.exports(server).await?.into_iter().map(|export| export.key);
+        Ok(keys.chain([paths::latest_export(server)]).collect())
     }
 
     /// An export of a server, by a key of [`Vault::exports`]: without its images. One without a signature ([`Export::is_signed`]) passes the
@@ -274,7 +273,8 @@ impl Vault {
     /// An image of an export, by its name.
     ///
     /// # Errors
-    /// [`VaultError::Damaged`]: it is missing, or is not what its name says. [`VaultError::Key`]: the name is no name of a file.
+    /// [`VaultError::Damaged`]: it is missing, or its content does not have the checksum of its name. [`VaultError::Key`]: the name is not
+    /// valid for a file.
     pub async fn read_export_image(
         &self,
         server: ServerId,
@@ -346,15 +346,8 @@ impl Vault {
     ) -> Result<ExportsReport, VaultError> {
         let mut report = ExportsReport::default();
         let mut verified = BTreeSet::new();
-        let latest = paths::latest_export(server)?;
-        let mut keys: Vec<ObjectKey> = self
-            .exports(server)
-            .await?
-            .into_iter()
-            .map(|export| export.key)
-            .collect();
-        keys.push(latest.clone());
-        for key in keys {
+        let latest = paths::latest_export(server);
+        for key in self.export_keys(server).await? {
             match self.verify_with_images(server, &key, references, &mut verified).await {
                 Ok(_) if key == latest => {}
                 Ok(export) => {
@@ -364,18 +357,9 @@ impl Vault {
                 }
                 // Deleted meanwhile, or there is no newest one.
                 Err(VaultError::Store(StoreError::NotFound { .. })) => {}
-                Err(error) if error.is_damage() => {
-                    progress(&key, Err(&error));
-                    report.damaged.push(error);
-                }
                 Err(error) if error.is_unusable() => {
                     progress(&key, Err(&error));
-                    let list = match (error.is_of_unknown_key(), error.is_encrypted_for_others()) {
-                        (true, _) => &mut report.not_trusted,
-                        (false, true) => &mut report.encrypted,
-                        (false, false) => &mut report.unreadable,
-                    };
-                    list.push(error);
+                    report.unusable.add(error);
                 }
                 Err(error) => return Err(error),
             }
@@ -400,7 +384,7 @@ impl Vault {
         let deleted = match self.parts.store.get(key).await.map_err(VaultError::from) {
             Ok(object) => object.bytes,
             Err(VaultError::Store(StoreError::NotFound { .. })) => Vec::new(),
-            // Its images stay: nothing says which they are.
+            // Its images stay: they are listed only in its content.
             Err(error) if error.is_damage() => Vec::new(),
             Err(error) => return Err(error),
         };
@@ -412,7 +396,7 @@ impl Vault {
         self.delete_images_of(server, &deleted, now).await
     }
 
-    /// The newest export that is whole, also one whose key is not trusted here; without a look at its images.
+    /// The newest export that is whole, also one whose key is not trusted here. Its images are not checked.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -434,14 +418,7 @@ impl Vault {
         let file_name = |key: &ObjectKey| key.as_str().rsplit('/').next().unwrap_or_default().to_owned();
         let mut images = self.parts.store.list(&paths::export_images(server)).await?;
         images.retain(|image| image.modified + IMAGE_IS_OLD_AFTER <= now && deleted.contains(&file_name(&image.key)));
-        let mut keys: Vec<ObjectKey> = self
-            .exports(server)
-            .await?
-            .into_iter()
-            .map(|export| export.key)
-            .collect();
-        keys.push(paths::latest_export(server)?);
-        for key in keys {
+        for key in self.export_keys(server).await? {
             if images.is_empty() {
                 break;
             }

@@ -1,4 +1,4 @@
-//! Inspection: what can be known of listed backups and snapshots without reading states and files. Nothing is written.
+//! Inspection: checks of listed backups and snapshots that read no states and files. Nothing is written.
 
 use std::collections::HashMap;
 
@@ -15,8 +15,8 @@ use crate::store::StoreError;
 type Sizes = HashMap<ObjectKey, u64>;
 
 impl Vault {
-    /// Checks records of a list: whether each of their objects exists and has the recorded size, and the signature; of a snapshot also the
-    /// checksum of the manifest. The contents of states and files are not read: [`Vault::verify`] does that.
+    /// Checks the records of a list, which are of one kind: whether each of their objects exists and has the recorded size, and the
+    /// signature; of a snapshot also the checksum of the manifest. The contents of states and files are not read: [`Vault::verify`] does that.
     ///
     /// Returns a result for each record, in their order: [`VaultError::Damaged`], [`VaultError::NotTrusted`], or why it could not be checked.
     ///
@@ -25,14 +25,13 @@ impl Vault {
     pub async fn inspect(
         &self,
         server: ServerId,
-        kind: RecordKind,
         records: &[BackupRecord],
     ) -> Result<Vec<Result<(), VaultError>>, VaultError> {
-        let prefix = match (kind, records) {
-            (_, []) => return Ok(Vec::new()),
-            (RecordKind::Backup, _) => paths::backups(server),
-            (RecordKind::Snapshot, [record]) => paths::snapshot(server, record.id),
-            (RecordKind::Snapshot, _) => paths::snapshots(server),
+        let prefix = match records {
+            [] => return Ok(Vec::new()),
+            [record, ..] if record.kind == RecordKind::Backup => paths::backups(server),
+            [record] => paths::snapshot(server, record.id),
+            _ => paths::snapshots(server),
         };
         // After the records, so that an object which is stored meanwhile is in the list.
         let listed = self.parts.store.list(&prefix).await?;

@@ -1,13 +1,15 @@
 //! [`Vault`]: backups, snapshots, exports, themes and schedules of servers, in a store and a catalogue.
 //!
-//! One file for each subject. Every operation may be repeated after a crash: what an interrupted one left behind is in no list, and
-//! [`Vault::recover`] completes or removes it.
+//! One file for each subject. Every operation may be repeated after a crash: objects of an interrupted one are in no list, and
+//! [`Vault::recover`] completes or removes them.
 
 mod backups;
+mod expiry;
 mod exports;
 mod inspect;
 mod plans;
 mod read;
+mod records;
 mod recovery;
 mod repeated;
 mod retention;
@@ -39,7 +41,7 @@ pub use retention::RetentionReport;
 pub use snapshots::{NewSnapshot, Snapshot};
 pub use teardowns::UnfinishedTeardown;
 pub use themes::{RebuiltRegistry, RegistryRebuild};
-pub use verify::VerifyReport;
+pub use verify::{UnusableObjects, VerifyReport};
 
 /// What a [`Vault`] works with.
 #[derive(Clone, Debug)]
@@ -50,7 +52,7 @@ pub struct VaultParts {
     pub catalogue: Arc<dyn Catalogue>,
     /// Signs backups, manifests, deployments and exports, and checks their signatures.
     pub signer: Arc<dyn Signer>,
-    /// Whether plans limit operations.
+    /// Whether plans limit operations, retention and the theme history.
     pub limits: LimitPolicy,
 }
 
@@ -85,7 +87,7 @@ impl Vault {
         &self.parts.catalogue
     }
 
-    /// Whether plans limit operations.
+    /// Whether plans limit operations, retention and the theme history.
     #[must_use]
     pub fn limits(&self) -> LimitPolicy {
         self.parts.limits

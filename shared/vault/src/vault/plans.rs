@@ -1,4 +1,4 @@
-//! Plans of servers: limits, how long backups are kept, the length of the theme history.
+//! Subscription plan of a server: limits of operations, how long backups are kept, the length of the theme history.
 
 use arrakis_domain::Plan;
 use time::{Duration, OffsetDateTime};
@@ -26,7 +26,7 @@ pub const fn kept_for(plan: Plan) -> Duration {
     }
 }
 
-/// How many deployments of a theme a plan shows and rolls back to.
+/// Number of newest deployments of a theme that are listed and can be rolled back to; `usize::MAX` is unlimited.
 #[must_use]
 pub const fn theme_history(plan: Plan) -> usize {
     match plan {
@@ -52,7 +52,7 @@ impl Vault {
         Ok(self.parts.catalogue.set_plan(server, plan).await?)
     }
 
-    /// How many deployments of a theme a server shows and rolls back to.
+    /// Number of newest deployments of a theme that a server lists and can roll back to; `usize::MAX` is unlimited.
     ///
     /// # Errors
     /// The catalogue cannot be read.
@@ -92,7 +92,7 @@ impl Vault {
         }))
     }
 
-    /// Gives a use back after an operation that failed. A failure here is logged: the operation's own error is the one that counts.
+    /// Refunds a use after an operation that failed. A failure here is logged: the caller returns the operation's own error.
     pub async fn give_back(&self, taken: Option<Use>) {
         let Some(taken) = taken else {
             return;
@@ -102,7 +102,7 @@ impl Vault {
                 server = %taken.server,
                 operation = taken.operation.as_str(),
                 %error,
-                "the use of a failed operation stays counted"
+                "usage count not refunded after a failed operation"
             );
         }
     }

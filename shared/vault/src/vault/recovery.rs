@@ -1,4 +1,4 @@
-//! Recovery: completes or removes what an interrupted process left behind, and makes a lost catalogue again.
+//! Recovery: completes or removes the incomplete objects of interrupted processes, and restores a lost catalogue.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::paths;
 use crate::record::{BackupRecord, RecordKind};
 use crate::server::ServerId;
 
-/// Age from which objects without a record are taken for those of a process that has died. A creation takes seconds.
+/// Age from which objects without a record count as those of a process that ended during a creation. A creation takes seconds.
 const INTERRUPTED_AFTER: Duration = Duration::HOUR;
 
 /// What a recovery did.
@@ -33,7 +33,7 @@ pub struct RecoveryReport {
 }
 
 impl Vault {
-    /// Completes what processes that died left behind for a server, from an hour ago on:
+    /// Completes what interrupted processes left incomplete for a server more than an hour ago:
     ///
     /// - a whole backup or snapshot without a record, or with one that cannot be read, gets its record again. With an empty catalogue that
     ///   is all of them;
@@ -101,7 +101,7 @@ impl Vault {
 
     async fn snapshot_without_record(&self, server: ServerId, id: Uuid) -> Result<Option<BackupRecord>, VaultError> {
         // An object that does not exist counts as retired.
-        if self.is_retired(&paths::manifest(server, id)?).await? {
+        if self.is_retired(&paths::manifest(server, id)).await? {
             return Ok(None);
         }
         Ok(Some(self.record_of_snapshot(server, id).await?))
@@ -144,7 +144,7 @@ impl Vault {
             .filter_map(|object| paths::parse_snapshot(server, &object.key));
         let ids: BTreeSet<Uuid> = ids.map(|(id, _)| id).filter(|id| !listed.contains(id)).collect();
         for id in ids {
-            let manifest = paths::manifest(server, id)?;
+            let manifest = paths::manifest(server, id);
             let folder = paths::snapshot(server, id);
             let files = objects.iter().filter(|object| object.key.as_str().starts_with(&folder));
             if files.clone().any(|object| object.key == manifest) {
@@ -222,7 +222,7 @@ impl Vault {
         let catalogue = &self.parts.catalogue;
         match catalogue.insert(record).await {
             Err(CatalogueError::Damaged { item, reason }) => {
-                tracing::warn!(%item, %reason, "the damaged record of a whole object is replaced");
+                tracing::warn!(%item, %reason, "replacing a damaged catalogue record; its object passed all checks");
                 catalogue.delete(record).await?;
                 Ok(catalogue.insert(record).await?)
             }

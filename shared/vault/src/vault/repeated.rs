@@ -97,7 +97,7 @@ impl Vault {
             Ok(None) => {}
             Err(error) => return Err(error.into()),
         }
-        let manifest = paths::manifest(server, id)?;
+        let manifest = paths::manifest(server, id);
         match self.parts.store.head(&manifest).await {
             Ok(_) if self.is_retired(&manifest).await? => return Ok(Stored::Unusable),
             Ok(_) => {}

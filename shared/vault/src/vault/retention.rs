@@ -6,18 +6,12 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::{LimitPolicy, Vault, kept_for};
-use crate::catalogue::{DamagedRecord, ListRequest};
 use crate::error::VaultError;
 use crate::key::ObjectKey;
 use crate::paths;
 use crate::record::{BackupRecord, RecordKind};
 use crate::server::ServerId;
 use crate::store::{ListedObject, StoreError};
-
-/// Tag of objects that the store may delete, by its lifecycle rules.
-const RETAIN: (&str, &str) = ("Retain", "expired");
-/// Records that one request of a list returns.
-const PAGE: usize = 100;
 
 /// What a run of the retention did.
 #[derive(Debug, Default)]
@@ -37,9 +31,9 @@ impl Vault {
     /// the tag `Retain=expired`. Where the store does not delete tagged objects by itself, objects and record are deleted. Does nothing
     /// without limits. Completes an interrupted run.
     ///
-    /// Of each workspace, the newest backup and the newest snapshot that pass all checks stay, whatever their age. Where none passes, all
+    /// Of each workspace, the newest backup and the newest snapshot that pass all checks stay, at any age. Where none passes, all
     /// of them stay. So does the newest export that passes its checks, with its images. What would expire is read before: what is damaged
-    /// stays, until someone deletes it.
+    /// stays until a user deletes it.
     ///
     /// # Errors
     /// Store or catalogue fail. What was expired until then stays expired.
@@ -59,40 +53,6 @@ impl Vault {
         }
         self.retain_exports(server, now, &mut report).await?;
         Ok(report)
-    }
-
-    /// Every record of a server, also expired ones, newest first. Records that cannot be read are left out.
-    pub(super) async fn all_records(
-        &self,
-        server: ServerId,
-        kind: RecordKind,
-    ) -> Result<Vec<BackupRecord>, VaultError> {
-        Ok(self.all_and_damaged(server, kind).await?.0)
-    }
-
-    /// Every record of a server, also expired ones, newest first; and the records that cannot be read.
-    pub(super) async fn all_and_damaged(
-        &self,
-        server: ServerId,
-        kind: RecordKind,
-    ) -> Result<(Vec<BackupRecord>, Vec<DamagedRecord>), VaultError> {
-        let mut request = ListRequest {
-            server,
-            kind,
-            limit: PAGE,
-            after: None,
-            now: None,
-        };
-        let (mut records, mut damaged) = (Vec::new(), Vec::new());
-        loop {
-            let page = self.parts.catalogue.list(&request).await?;
-            records.extend(page.records);
-            damaged.extend(page.damaged);
-            match page.next {
-                Some(next) => request.after = Some(next),
-                None => return Ok((records, damaged)),
-            }
-        }
     }
 
     /// Applies the retention to the records of one kind and workspace, newest first.
@@ -243,7 +203,7 @@ impl Vault {
         if images.is_empty() {
             return Ok(());
         }
-        let newest = match self.export_of_any_key(server, &paths::latest_export(server)?).await {
+        let newest = match self.export_of_any_key(server, &paths::latest_export(server)).await {
             Ok(newest) => newest,
             Err(VaultError::Store(StoreError::NotFound { .. })) => Vec::new(),
             Err(error) if error.is_unusable() => {
@@ -261,82 +221,5 @@ impl Vault {
             }
         }
         Ok(())
-    }
-
-    /// Removes a record from lists and tags its objects. Can be repeated.
-    pub(super) async fn expire(&self, record: &BackupRecord, now: OffsetDateTime) -> Result<(), VaultError> {
-        if !record.is_expired(now) {
-            self.parts.catalogue.set_expiry(record, Some(now)).await?;
-        }
-        for key in self.objects_of(record).await? {
-            self.tag_expired(&key).await?;
-        }
-        Ok(())
-    }
-
-    async fn unexpire(&self, record: &BackupRecord) -> Result<(), VaultError> {
-        for key in self.objects_of(record).await? {
-            self.untag(&key).await?;
-        }
-        Ok(self.parts.catalogue.set_expiry(record, None).await?)
-    }
-
-    /// Removes the tag of expired ones.
-    async fn untag(&self, key: &ObjectKey) -> Result<(), VaultError> {
-        let mut tags = self.parts.store.tags(key).await?;
-        if tags.remove(RETAIN.0).is_some() {
-            self.parts.store.set_tags(key, &tags).await?;
-        }
-        Ok(())
-    }
-
-    /// Tags an object for the store to delete, or deletes it where the store does not. Returns whether that is new.
-    pub(super) async fn retire(&self, key: &ObjectKey) -> Result<bool, VaultError> {
-        if self.parts.store.deletes_tagged() {
-            return self.tag_expired(key).await;
-        }
-        self.parts.store.delete(key, None).await?;
-        Ok(true)
-    }
-
-    /// Whether an object has the tag of expired ones; also where it does not exist any more.
-    pub(super) async fn is_retired(&self, key: &ObjectKey) -> Result<bool, VaultError> {
-        match self.parts.store.tags(key).await {
-            Ok(tags) => Ok(tags.get(RETAIN.0).is_some_and(|value| value == RETAIN.1)),
-            Err(StoreError::NotFound { .. }) => Ok(true),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Adds the tag. Returns whether it is new: not where the object does not exist any more.
-    async fn tag_expired(&self, key: &ObjectKey) -> Result<bool, VaultError> {
-        let tagged = async {
-            let mut tags = self.parts.store.tags(key).await?;
-            if tags.insert(RETAIN.0.to_owned(), RETAIN.1.to_owned()).as_deref() == Some(RETAIN.1) {
-                return Ok(false);
-            }
-            self.parts.store.set_tags(key, &tags).await?;
-            Ok::<bool, StoreError>(true)
-        };
-        match tagged.await {
-            Err(StoreError::NotFound { .. }) => Ok(false),
-            tagged => Ok(tagged?),
-        }
-    }
-
-    /// The objects of a record: the compressed state, or everything in the folder of a snapshot, its manifest last.
-    pub(super) async fn objects_of(&self, record: &BackupRecord) -> Result<Vec<ObjectKey>, VaultError> {
-        let main = record.object()?;
-        let mut keys = Vec::new();
-        if record.kind == RecordKind::Snapshot {
-            let listed = self
-                .parts
-                .store
-                .list(&paths::snapshot(record.server, record.id))
-                .await?;
-            keys.extend(listed.into_iter().map(|object| object.key).filter(|key| *key != main));
-        }
-        keys.push(main);
-        Ok(keys)
     }
 }

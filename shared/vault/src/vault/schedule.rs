@@ -25,7 +25,7 @@ impl Vault {
     /// # Errors
     /// The store cannot be written.
     pub async fn complete_run(&self, server: ServerId, task: Task, slot: OffsetDateTime) -> Result<(), VaultError> {
-        let key = paths::schedule(server)?;
+        let key = paths::schedule(server);
         let mut attempt = 1;
         loop {
             let read = self.schedule_and_condition(server).await;
@@ -49,7 +49,7 @@ impl Vault {
     }
 
     async fn schedule_and_condition(&self, server: ServerId) -> Result<(BackupSchedule, Condition), VaultError> {
-        let key = paths::schedule(server)?;
+        let key = paths::schedule(server);
         let (schedule, condition) = self.read_document::<BackupSchedule>(&key).await?;
         let schedule = schedule.unwrap_or_else(|| BackupSchedule::new(server));
         if schedule.server != server {

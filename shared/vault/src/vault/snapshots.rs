@@ -81,7 +81,7 @@ impl Snapshot {
 impl Vault {
     /// Creates a snapshot: its files, then the manifest, then the record. The theme registry is added to the files.
     ///
-    /// A process that dies in between leaves objects that are in no list; [`Vault::recover`] makes the record, or removes the objects
+    /// A process that ends during a creation leaves objects that are in no list; [`Vault::recover`] makes the record, or removes the objects
     /// where the manifest is missing.
     ///
     /// # Errors
@@ -151,7 +151,7 @@ impl Vault {
             let file = self.write_file(&manifest, &name, &content, &condition).await?;
             manifest.files.insert(name, file);
         }
-        let key = paths::manifest(manifest.server, manifest.id)?;
+        let key = paths::manifest(manifest.server, manifest.id);
         let bytes = sealed::seal_signed(&manifest, SigningPurpose::Manifest, &*self.parts.signer).await;
         let bytes = bytes.map_err(|error| self.unsealed(&key, error))?;
         let record = record_of(&manifest, &bytes);
@@ -276,7 +276,11 @@ impl Vault {
     ) -> Result<Vec<u8>, VaultError> {
         let wanted = format!("{name}.gz");
         if file.path != wanted {
-            return Err(self.differs(manifest_key, "path of a file", &file.path, &wanted));
+            let reason = format!(
+                "the manifest has the path {} for the file {name}, not {wanted}",
+                file.path
+            );
+            return Err(self.damaged(manifest_key, Damage::Content(reason)));
         }
         let key = paths::snapshot_file(manifest.server, manifest.id, name)
             .map_err(|error| self.damaged(manifest_key, Damage::Content(error.to_string())))?;
@@ -286,7 +290,7 @@ impl Vault {
 
     /// The record of a snapshot that is in no list, made from its manifest, after all checks.
     pub(super) async fn record_of_snapshot(&self, server: ServerId, id: Uuid) -> Result<BackupRecord, VaultError> {
-        let key = paths::manifest(server, id)?;
+        let key = paths::manifest(server, id);
         let bytes = self.bytes_of(&key).await?;
         let manifest = self.open_manifest(&key, &bytes).await?;
         let mut record = record_of(&manifest, &bytes);
@@ -313,5 +317,55 @@ fn record_of(manifest: &Manifest, manifest_bytes: &[u8]) -> BackupRecord {
         checksum: checksum(manifest_bytes),
         expires: None,
         signature: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrakis_domain::Plan;
+
+    use super::*;
+    use crate::catalogue::FileCatalogue;
+    use crate::sign::LocalSigner;
+    use crate::store::FolderStore;
+    use crate::vault::{LimitPolicy, VaultParts};
+
+    #[tokio::test]
+    async fn other_path_of_a_file_is_damage_of_the_manifest() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = Vault::new(VaultParts {
+            store: Arc::new(FolderStore::new(folder.path())),
+            catalogue: Arc::new(FileCatalogue::new(folder.path().join("catalogue"))),
+            signer: Arc::new(LocalSigner::generate().unwrap()),
+            limits: LimitPolicy::Unlimited,
+        });
+        let manifest = Manifest {
+            version: MANIFEST_VERSION.to_owned(),
+            id: Uuid::from_u128(1),
+            server: ServerId::new(7),
+            workspace: "default".to_owned(),
+            created: OffsetDateTime::UNIX_EPOCH,
+            state: None,
+            message: None,
+            plan: Plan::Free,
+            counts: ResourceCounts::default(),
+            theme: None,
+            files: BTreeMap::new(),
+        };
+        let file = ManifestFile {
+            path: "other.gz".to_owned(),
+            checksum: String::new(),
+            size: 0,
+        };
+        let key = paths::manifest(manifest.server, manifest.id);
+        let read = vault.read_file(&key, &manifest, STATE_FILE, &file).await;
+        let error = read.unwrap_err().to_string();
+        let reason = "the manifest has the path other.gz for the file state.json, not state.json.gz";
+        assert!(
+            error.contains("manifest.json is damaged") && error.contains(reason),
+            "{error}"
+        );
     }
 }

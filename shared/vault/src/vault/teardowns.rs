@@ -1,6 +1,6 @@
 //! Teardowns that are not finished: a signed document for each server, from before the first deletion until the server is empty.
 //!
-//! Whoever continues or begins a teardown elsewhere learns from it that the server is not whole any more, and what has it whole.
+//! A teardown that is continued or begun on another machine reads from it that the server is incomplete, and where the complete export is.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -43,7 +43,7 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Damaged`], [`VaultError::NotTrusted`], [`VaultError::OtherServer`], or the store cannot be read.
     pub async fn unfinished_teardown(&self, server: ServerId) -> Result<Option<UnfinishedTeardown>, VaultError> {
-        let key = paths::teardown(server)?;
+        let key = paths::teardown(server);
         let object = match self.parts.store.get(&key).await {
             Ok(object) => object,
             Err(error) if error.is_not_found() => return Ok(None),
@@ -63,7 +63,7 @@ impl Vault {
     /// # Errors
     /// It cannot be signed, or the store cannot be written.
     pub async fn record_teardown(&self, teardown: &UnfinishedTeardown) -> Result<(), VaultError> {
-        let key = paths::teardown(teardown.server)?;
+        let key = paths::teardown(teardown.server);
         let sealed = sealed::seal_signed(teardown, SigningPurpose::Teardown, &*self.parts.signer).await;
         let bytes = sealed.map_err(|error| self.unsealed(&key, error))?;
         self.parts
@@ -78,6 +78,6 @@ impl Vault {
     /// # Errors
     /// The store cannot be written.
     pub async fn finish_teardown(&self, server: ServerId) -> Result<(), VaultError> {
-        Ok(self.parts.store.delete(&paths::teardown(server)?, None).await?)
+        Ok(self.parts.store.delete(&paths::teardown(server), None).await?)
     }
 }

@@ -3,10 +3,8 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
-use time::Duration;
-
 use super::Vault;
-use super::write::{MAX_SHIFT_MS, MAX_WRITES, to_millisecond};
+use super::write::{MAX_WRITES, NameTimes};
 use crate::damage::Damage;
 use crate::error::VaultError;
 use crate::key::ObjectKey;
@@ -50,7 +48,7 @@ impl RegistryRebuild {
 
 /// Checks that each deployment is in a registry once, and that the signed ones are in the order of their times: their signatures alone do not
 /// show that one was repeated or moved.
-fn order_of(registry: &ThemeRegistry) -> Result<(), String> {
+fn check_order(registry: &ThemeRegistry) -> Result<(), String> {
     let mut ids = BTreeSet::new();
     let mut last: Option<&Deployment> = None;
     for deployment in &registry.deployments {
@@ -92,11 +90,11 @@ impl Vault {
     /// [`VaultError::Damaged`], [`VaultError::OtherServer`], or the store cannot be read.
     pub async fn theme_registry(&self, server: ServerId) -> Result<ThemeRegistry, VaultError> {
         let (registry, _) = self.registry_and_condition(server).await?;
-        let key = paths::theme_registry(server)?;
+        let key = paths::theme_registry(server);
         for deployment in &registry.deployments {
             self.refuse_forged(&key, server, deployment).await?;
         }
-        order_of(&registry).map_err(|reason| self.damaged(&key, Damage::Content(reason)))?;
+        check_order(&registry).map_err(|reason| self.damaged(&key, Damage::Content(reason)))?;
         Ok(registry)
     }
 
@@ -139,7 +137,7 @@ impl Vault {
     /// # Errors
     /// The registry is damaged, or the store cannot be written.
     pub async fn record_deployment(&self, server: ServerId, deployment: &Deployment) -> Result<(), VaultError> {
-        let key = paths::theme_registry(server)?;
+        let key = paths::theme_registry(server);
         let present = match self.registry_and_condition(server).await {
             Ok((registry, _)) => registry,
             // The audit object is written nevertheless: the registry is made again from it.
@@ -167,7 +165,7 @@ impl Vault {
         }
     }
 
-    /// A deployment as it follows the last one of a registry, signed. Its time is not earlier, whatever the clock of this machine: by their times
+    /// A deployment as it follows the last one of a registry, signed. Its time is not earlier, also where the clock of this machine is behind: by their times
     /// a reader finds that deployments were put in another order.
     async fn signed_after(
         &self,
@@ -211,7 +209,7 @@ impl Vault {
         // changes the registry after this.
         let (former, damage, condition) = match self.registry_and_condition(server).await {
             Err(error) if error.is_damage() => {
-                let head = self.parts.store.head(&paths::theme_registry(server)?).await?;
+                let head = self.parts.store.head(&paths::theme_registry(server)).await?;
                 let condition = Condition::Version(head.version);
                 (ThemeRegistry::new(server), Some(error), condition)
             }
@@ -235,7 +233,7 @@ impl Vault {
     /// [`crate::StoreError::ConditionFailed`] where it has changed; the store cannot be written.
     pub async fn complete_registry_rebuild(&self, rebuild: &RegistryRebuild) -> Result<(), VaultError> {
         let registry = &rebuild.rebuilt.registry;
-        let key = paths::theme_registry(registry.server)?;
+        let key = paths::theme_registry(registry.server);
         let object = NewObject::new(self.seal(&key, registry)?);
         self.parts.store.put(&key, object, &rebuild.condition).await?;
         Ok(())
@@ -256,7 +254,7 @@ impl Vault {
                 Err(error) => return Err(error),
             }
         }
-        let key = paths::theme_registry(server)?;
+        let key = paths::theme_registry(server);
         for deployment in former.deployments {
             // One that is not as it was signed would make the new registry damaged, too.
             match self.refuse_forged(&key, server, &deployment).await {
@@ -274,8 +272,8 @@ impl Vault {
         Ok(RebuiltRegistry { registry, damaged })
     }
 
-    /// Adds a deployment with its object. Of two with one id, the one that is signed stays, and the other one is named: whoever can write to the
-    /// store can write a deployment without a signature.
+    /// Adds a deployment with its object. Of two with one id, the one that is signed stays, and the other one is named: write access to the
+    /// store is enough to write a deployment without a signature.
     async fn add_or_prefer(
         &self,
         server: ServerId,
@@ -328,14 +326,14 @@ impl Vault {
 
     /// The registry as it is stored, for a snapshot; that of a server without deployments is empty.
     pub(super) async fn theme_registry_bytes(&self, server: ServerId) -> Result<Vec<u8>, VaultError> {
-        let key = paths::theme_registry(server)?;
+        let key = paths::theme_registry(server);
         let registry = self.theme_registry(server).await?;
         self.seal(&key, &registry)
     }
 
     /// The registry, and the condition under which it may be replaced.
     async fn registry_and_condition(&self, server: ServerId) -> Result<(ThemeRegistry, Condition), VaultError> {
-        let key = paths::theme_registry(server)?;
+        let key = paths::theme_registry(server);
         let (registry, condition) = self.read_document::<ThemeRegistry>(&key).await?;
         let registry = registry.unwrap_or_else(|| ThemeRegistry::new(server));
         if registry.server != server {
@@ -345,33 +343,25 @@ impl Vault {
     }
 
     async fn write_audit(&self, server: ServerId, deployment: &Deployment) -> Result<(), VaultError> {
-        let first = to_millisecond(deployment.time);
+        let mut times = NameTimes::from_now(deployment.time);
         let audit = DeploymentAudit {
             server,
             deployment: deployment.clone(),
         };
-        for shift in 0..=MAX_SHIFT_MS {
-            let key = paths::theme_audit(server, first + Duration::milliseconds(shift))?;
-            let bytes = self.seal(&key, &audit)?;
-            match self
-                .parts
-                .store
-                .put(&key, NewObject::new(bytes), &Condition::Absent)
-                .await
-            {
-                Err(error) if error.is_condition_failed() && shift < MAX_SHIFT_MS => {
-                    match self.read_audit(server, &key).await {
-                        Ok(other) if other.id == deployment.id => return Ok(()),
-                        Err(error) if !error.is_unusable() => return Err(error),
-                        // Another deployment, or an object that cannot be used, which stays as it is.
-                        _ => {}
-                    }
-                }
-                Err(error) => return Err(error.into()),
-                Ok(_) => return Ok(()),
+        loop {
+            let key = paths::theme_audit(server, times.current())?;
+            let object = NewObject::new(self.seal(&key, &audit)?);
+            let written = self.parts.store.put(&key, object, &Condition::Absent).await;
+            if times.is_written(written)? {
+                return Ok(());
+            }
+            match self.read_audit(server, &key).await {
+                Ok(other) if other.id == deployment.id => return Ok(()),
+                Err(error) if !error.is_unusable() => return Err(error),
+                // Another deployment, or an object that cannot be used, which stays as it is.
+                _ => {}
             }
         }
-        Ok(())
     }
 
     async fn read_audit(&self, server: ServerId, key: &ObjectKey) -> Result<Deployment, VaultError> {

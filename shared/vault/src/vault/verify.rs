@@ -3,13 +3,38 @@
 use time::OffsetDateTime;
 
 use super::{Expected, Vault};
-use crate::catalogue::{DamagedRecord, ListRequest};
+use crate::catalogue::DamagedRecord;
 use crate::error::VaultError;
 use crate::record::{BackupRecord, RecordKind};
 use crate::server::ServerId;
 
-/// Records that one request of a list returns.
-const PAGE: usize = 100;
+/// Objects that cannot be used here ([`VaultError::is_unusable`]), by the reason. Each error names its object.
+#[derive(Debug, Default)]
+pub struct UnusableObjects {
+    /// Damaged or missing objects.
+    pub damaged: Vec<VaultError>,
+    /// Objects that are signed by a key that is not trusted here. They may be intact.
+    pub not_trusted: Vec<VaultError>,
+    /// Objects that are encrypted for another identity than those of this machine. They may be intact.
+    pub encrypted: Vec<VaultError>,
+    /// Files that this user may not read. They may be intact.
+    pub unreadable: Vec<VaultError>,
+}
+
+impl UnusableObjects {
+    pub(super) fn add(&mut self, error: VaultError) {
+        let list = if error.is_damage() {
+            &mut self.damaged
+        } else if error.is_of_unknown_key() {
+            &mut self.not_trusted
+        } else if error.is_encrypted_for_others() {
+            &mut self.encrypted
+        } else {
+            &mut self.unreadable
+        };
+        list.push(error);
+    }
+}
 
 /// Result of [`Vault::verify_all`].
 #[derive(Debug, Default)]
@@ -22,16 +47,10 @@ pub struct VerifyReport {
     pub plain: usize,
     /// Number of deployments of the theme registry without a signature.
     pub unsigned_deployments: usize,
-    /// Damaged backups and snapshots. Each error names its object.
-    pub damaged: Vec<VaultError>,
+    /// Backups and snapshots that cannot be used here.
+    pub unusable: UnusableObjects,
     /// Records that cannot be read. [`Vault::recover_record`] makes one again where its object is whole.
     pub records: Vec<DamagedRecord>,
-    /// Backups and snapshots that are signed by a key that is not trusted here. They may be whole.
-    pub not_trusted: Vec<VaultError>,
-    /// Backups and snapshots that are encrypted for another identity than those of this machine. They may be whole.
-    pub encrypted: Vec<VaultError>,
-    /// Backups and snapshots whose files this user may not read. They may be whole.
-    pub unreadable: Vec<VaultError>,
     /// Deployments of the theme registry that are signed by a key that is not trusted here. They are listed, and a rollback to them requires
     /// the key.
     pub deployments_not_trusted: Vec<VaultError>,
@@ -78,22 +97,11 @@ impl Vault {
     ) -> Result<VerifyReport, VaultError> {
         let mut report = VerifyReport::default();
         for kind in [RecordKind::Backup, RecordKind::Snapshot] {
-            let mut request = ListRequest {
-                server,
-                kind,
-                limit: PAGE,
-                after: None,
-                now: Some(now),
-            };
-            loop {
-                let page = self.parts.catalogue.list(&request).await?;
+            let mut pages = self.pages(server, kind, Some(now));
+            while let Some(page) = pages.next().await? {
                 report.records.extend(page.damaged);
                 for record in &page.records {
                     self.verify_one(record, &mut report, progress).await?;
-                }
-                match page.next {
-                    Some(next) => request.after = Some(next),
-                    None => break,
                 }
             }
         }
@@ -127,18 +135,9 @@ impl Vault {
                 report.unsigned += usize::from(!record.is_signed());
                 report.plain += usize::from(self.is_plain(record).await?);
             }
-            Err(error) if error.is_damage() => {
-                progress(record, Err(&error));
-                report.damaged.push(error);
-            }
             Err(error) if error.is_unusable() => {
                 progress(record, Err(&error));
-                let list = match (error.is_of_unknown_key(), error.is_encrypted_for_others()) {
-                    (true, _) => &mut report.not_trusted,
-                    (false, true) => &mut report.encrypted,
-                    (false, false) => &mut report.unreadable,
-                };
-                list.push(error);
+                report.unusable.add(error);
             }
             Err(error) => return Err(error),
         }

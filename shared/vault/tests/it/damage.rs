@@ -71,7 +71,7 @@ async fn read_all(vault: &Vault, content: &Content) -> Vec<VaultError> {
     .flatten()
     .collect();
     let report = vault.verify_all(SERVER, NOW, &mut |_, _| {}).await.unwrap();
-    failed.extend(report.damaged);
+    failed.extend(report.unusable.damaged);
     failed.extend(report.registry);
     failed
 }
@@ -178,7 +178,7 @@ async fn damaged_registry_is_rebuilt_from_the_audit_objects_that_are_whole() {
     let path = local.path().join(format!("themes/{SERVER}/registry.json"));
     fs::write(&path, "{}").unwrap();
     let report = vault.verify_all(SERVER, NOW, &mut |_, _| {}).await.unwrap();
-    assert!(report.damaged.is_empty() && report.registry.is_some_and(|error| error.is_damage()));
+    assert!(report.unusable.damaged.is_empty() && report.registry.is_some_and(|error| error.is_damage()));
     assert!(
         vault
             .record_deployment(SERVER, &deployment(3))
@@ -249,7 +249,11 @@ async fn what_a_key_signed_that_is_not_trusted_is_not_damaged() {
     });
     let report = other.verify_all(SERVER, NOW, &mut |_, _| {}).await.unwrap();
     assert_eq!(
-        (report.whole, report.damaged.len(), report.not_trusted.len()),
+        (
+            report.whole,
+            report.unusable.damaged.len(),
+            report.unusable.not_trusted.len()
+        ),
         (0, 0, 2)
     );
     assert!(
@@ -283,13 +287,13 @@ async fn object_beyond_the_largest_size_is_damaged_and_does_not_end_the_verifica
         .unwrap();
     file.set_len(MAX_OBJECT_BYTES + 1).unwrap();
     let report = local.vault.verify_all(SERVER, NOW, &mut |_, _| {}).await.unwrap();
-    assert_eq!((report.whole, report.damaged.len()), (1, 1));
-    assert!(report.damaged[0].to_string().contains(object.as_str()));
+    assert_eq!((report.whole, report.unusable.damaged.len()), (1, 1));
+    assert!(report.unusable.damaged[0].to_string().contains(object.as_str()));
 }
 
 /// What an inspection finds in each record.
-async fn inspect(vault: &Vault, kind: RecordKind, records: &[BackupRecord]) -> Vec<Option<String>> {
-    let inspected = vault.inspect(SERVER, kind, records).await.unwrap();
+async fn inspect(vault: &Vault, records: &[BackupRecord]) -> Vec<Option<String>> {
+    let inspected = vault.inspect(SERVER, records).await.unwrap();
     let damage = inspected.into_iter().map(Result::err);
     damage.map(|error| error.map(|error| error.to_string())).collect()
 }
@@ -305,16 +309,16 @@ async fn inspection_finds_missing_objects_other_sizes_and_forged_records_and_rea
         backups.push(vault.create_backup(new_backup(SERVER, &state), NOW).await.unwrap());
         snapshots.push(vault.create_snapshot(new_snapshot(SERVER, &state), NOW).await.unwrap());
     }
-    for (kind, records) in [(RecordKind::Backup, &backups), (RecordKind::Snapshot, &snapshots)] {
+    for records in [&backups, &snapshots] {
         for count in [3, 1, 0] {
-            assert_eq!(inspect(vault, kind, &records[..count]).await, vec![None; count]);
+            assert_eq!(inspect(vault, &records[..count]).await, vec![None; count]);
         }
     }
     let path = |record: &BackupRecord| local.path().join(record.object().unwrap().as_str());
     fs::remove_file(path(&backups[0])).unwrap();
     fs::write(path(&backups[1]), "x").unwrap();
     backups[2].state.as_mut().unwrap().serial = 2;
-    let found = inspect(vault, RecordKind::Backup, &backups).await;
+    let found = inspect(vault, &backups).await;
     for (error, part) in found.iter().zip(["does not exist", "it has 1 bytes", "signature"]) {
         assert!(
             error.as_ref().is_some_and(|error| error.contains(part)),
@@ -326,7 +330,7 @@ async fn inspection_finds_missing_objects_other_sizes_and_forged_records_and_rea
     fs::write(&folder, "x").unwrap();
     let file = path(&snapshots[2]).with_file_name("config.yaml.gz");
     fs::remove_file(&file).unwrap();
-    let found = inspect(vault, RecordKind::Snapshot, &snapshots).await;
+    let found = inspect(vault, &snapshots).await;
     for (error, part) in found.iter().zip(["manifest.json", "state.json.gz", "config.yaml.gz"]) {
         assert!(
             error.as_ref().is_some_and(|error| error.contains(part)),
@@ -334,6 +338,6 @@ async fn inspection_finds_missing_objects_other_sizes_and_forged_records_and_rea
         );
     }
     // The same of one alone.
-    let alone = inspect(vault, RecordKind::Snapshot, &snapshots[2..]).await;
+    let alone = inspect(vault, &snapshots[2..]).await;
     assert_eq!(alone, found[2..]);
 }

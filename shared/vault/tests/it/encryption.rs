@@ -73,10 +73,10 @@ async fn objects_are_encrypted_in_the_store_and_verified_with_the_identity() {
     assert!(export.is_signed() && export.yaml == b"version: '1.0'", "{export:?}");
     assert_eq!(vault.theme_registry(SERVER).await.unwrap().deployments.len(), 3);
     let report = vault.verify_all(SERVER, NOW, &mut |_, _| {}).await.unwrap();
-    assert_eq!((report.whole, report.damaged.len()), (2, 0));
+    assert_eq!((report.whole, report.unusable.damaged.len()), (2, 0));
     // The sizes of a list are those of the stored bytes.
     for record in [&record, &snapshot] {
-        let inspected = vault.inspect(SERVER, record.kind, std::slice::from_ref(record)).await;
+        let inspected = vault.inspect(SERVER, std::slice::from_ref(record)).await;
         assert!(inspected.unwrap().remove(0).is_ok());
     }
     // What is read of one object is the same by both calls.
@@ -141,7 +141,11 @@ async fn object_of_another_identity_blocks_no_other_one() {
         .remove(0);
     let report = own.verify_all(SERVER, NOW, &mut |_, _| {}).await.unwrap();
     assert_eq!(
-        (report.whole, report.encrypted.len(), report.damaged.len()),
+        (
+            report.whole,
+            report.unusable.encrypted.len(),
+            report.unusable.damaged.len()
+        ),
         (1, 1, 0),
         "{report:?}"
     );

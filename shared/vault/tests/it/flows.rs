@@ -52,7 +52,7 @@ async fn backups_are_read_as_written(vault: &Vault) {
             "free"
         );
     }
-    // A deletion that dies after its first step.
+    // A deletion that is interrupted after its first step.
     vault.catalogue().set_expiry(&one, Some(NOW)).await.unwrap();
     let error = vault.find(RecordKind::Backup, one.id, SERVER, NOW).await.unwrap_err();
     assert!(matches!(error, VaultError::Expired { .. }), "{error:?}");
@@ -143,7 +143,7 @@ async fn snapshots_are_read_as_written(vault: &Vault) {
         progress.push((record.id, result.is_ok()));
     };
     let report = vault.verify_all(SERVER, NOW, &mut note).await.unwrap();
-    assert_eq!((report.whole, report.damaged.len()), (2, 0));
+    assert_eq!((report.whole, report.unusable.damaged.len()), (2, 0));
     assert!(progress.len() == 2 && progress.iter().all(|(_, is_whole)| *is_whole));
 }
 

@@ -1,4 +1,4 @@
-//! A process that dies at any request. The next one lists only what is whole, and recovers the rest.
+//! A process that ends at any request. The next one lists only what is whole, and recovers the rest.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::support::{LocalVault, NOW, SERVER, deployment, expected, new_backup, new_snapshot, state};
 
-/// The requests that are executed before the process dies. Later ones are not; the one at the end is executed without a response.
+/// The requests that are executed before the process ends. Later ones are not; the one at the end is executed without a response.
 #[derive(Debug)]
 struct Lifetime(Mutex<usize>);
 
@@ -29,7 +29,7 @@ enum Fate {
 }
 
 impl Lifetime {
-    /// A request takes two steps, so that the last one is sent without an answer at an odd number of them.
+    /// A request takes two steps, so that the last one is sent without a response at an odd number of them.
     fn next(&self) -> Fate {
         let mut left = self.0.lock();
         let fate = match *left {
@@ -39,6 +39,22 @@ impl Lifetime {
         };
         *left = left.saturating_sub(2);
         fate
+    }
+
+    /// Runs a request; returns `ended` where the process ends before its response.
+    async fn run<T: Send, E: Send>(
+        &self,
+        request: impl Future<Output = Result<T, E>> + Send,
+        ended: E,
+    ) -> Result<T, E> {
+        match self.next() {
+            Fate::Answered => request.await,
+            Fate::Unanswered => {
+                let _ = request.await;
+                Err(ended)
+            }
+            Fate::NotSent => Err(ended),
+        }
     }
 }
 
@@ -50,19 +66,12 @@ struct DyingStore {
 
 impl DyingStore {
     async fn run<T: Send>(&self, request: impl Future<Output = Result<T, StoreError>> + Send) -> Result<T, StoreError> {
-        let dead = || StoreError::UnknownOutcome {
+        let ended = StoreError::UnknownOutcome {
             operation: "write",
             object: "an object".to_owned(),
-            reason: "the process died".to_owned(),
+            reason: "the process ended".to_owned(),
         };
-        match self.lifetime.next() {
-            Fate::Answered => request.await,
-            Fate::Unanswered => {
-                let _ = request.await;
-                Err(dead())
-            }
-            Fate::NotSent => Err(dead()),
-        }
+        self.lifetime.run(request, ended).await
     }
 }
 
@@ -120,20 +129,13 @@ impl DyingCatalogue {
         &self,
         request: impl Future<Output = Result<T, CatalogueError>> + Send,
     ) -> Result<T, CatalogueError> {
-        let dead = || CatalogueError::Unavailable {
+        let ended = CatalogueError::Unavailable {
             operation: "write",
             item: "a record".to_owned(),
             attempts: 1,
-            reason: "the process died".to_owned(),
+            reason: "the process ended".to_owned(),
         };
-        match self.lifetime.next() {
-            Fate::Answered => request.await,
-            Fate::Unanswered => {
-                let _ = request.await;
-                Err(dead())
-            }
-            Fate::NotSent => Err(dead()),
-        }
+        self.lifetime.run(request, ended).await
     }
 }
 
@@ -184,7 +186,7 @@ impl Catalogue for DyingCatalogue {
     }
 }
 
-/// The same vault in a process that dies.
+/// The same vault in a process that ends after these steps.
 fn dying(local: &LocalVault, steps: usize) -> Vault {
     let lifetime = Arc::new(Lifetime(Mutex::new(steps)));
     Vault::new(VaultParts {
@@ -249,7 +251,7 @@ async fn filled() -> (LocalVault, Vec<BackupRecord>) {
 /// Everything that is listed is whole. Returns how many records there are.
 async fn check_listed(vault: &Vault, now: OffsetDateTime, context: &str) -> usize {
     let report = vault.verify_all(SERVER, now, &mut |_, _| {}).await.unwrap();
-    let is_whole = report.damaged.is_empty() && report.records.is_empty() && report.registry.is_none();
+    let is_whole = report.unusable.damaged.is_empty() && report.records.is_empty() && report.registry.is_none();
     assert!(is_whole, "{context}: {report:?}");
     report.whole
 }
@@ -329,7 +331,7 @@ async fn every_object_has_a_record(vault: &Vault, now: OffsetDateTime, context: 
     for prefix in ["state/", "snapshots/"] {
         for object in vault.store().list(prefix).await.unwrap() {
             let has_record = known.iter().any(|known| object.key.as_str().starts_with(known));
-            assert!(has_record, "{context}: {} is left behind", object.key);
+            assert!(has_record, "{context}: {} has no record", object.key);
         }
     }
 }

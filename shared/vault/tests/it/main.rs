@@ -1,4 +1,4 @@
-//! The vault on a folder, and on S3 and DynamoDB as moto speaks them, with a proxy in front that fails.
+//! The vault on a folder, and on moto's S3 and DynamoDB through a proxy that fails.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot have what it needs has failed")]
 

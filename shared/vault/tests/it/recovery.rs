@@ -1,5 +1,6 @@
-//! A lost catalogue, and what a process that died left behind.
+//! A lost catalogue, and the objects of interrupted processes.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrakis_domain::Plan;
@@ -49,6 +50,26 @@ async fn fill(vault: &Vault) {
         .create_backup(new_backup(OTHER_SERVER, &other), NOW)
         .await
         .unwrap();
+}
+
+/// The file of a record in the catalogue.
+fn record_file(local: &LocalVault, record: &BackupRecord) -> PathBuf {
+    let name = format!("{}.json", record.id);
+    let records = local.path().join(format!(".catalogue/records/{SERVER}"));
+    let path = files(&records).into_keys().find(|path| path.ends_with(&name)).unwrap();
+    records.join(path)
+}
+
+/// A vault with one backup or snapshot.
+async fn vault_with(kind: RecordKind) -> (LocalVault, BackupRecord) {
+    let local = LocalVault::new(LimitPolicy::Unlimited);
+    let state = state(SERVER, 1);
+    let created = match kind {
+        RecordKind::Backup => local.vault.create_backup(new_backup(SERVER, &state), NOW).await,
+        RecordKind::Snapshot => local.vault.create_snapshot(new_snapshot(SERVER, &state), NOW).await,
+    };
+    let record = created.unwrap();
+    (local, record)
 }
 
 #[tokio::test]
@@ -183,10 +204,7 @@ async fn damaged_record_of_a_young_object_is_made_again_by_its_id() {
     fill(&local.vault).await;
     let before = all(&local.vault).await;
     for record in &before {
-        let name = format!("{}.json", record.id);
-        let records = local.path().join(format!(".catalogue/records/{SERVER}"));
-        let path = files(&records).into_keys().find(|path| path.ends_with(&name)).unwrap();
-        std::fs::write(records.join(path), "{}").unwrap();
+        std::fs::write(record_file(&local, record), "{}").unwrap();
         let other = match record.kind {
             RecordKind::Backup => RecordKind::Snapshot,
             RecordKind::Snapshot => RecordKind::Backup,
@@ -196,7 +214,10 @@ async fn damaged_record_of_a_young_object_is_made_again_by_its_id() {
             None
         );
         let report = local.vault.verify_all(SERVER, NOW, &mut |_, _| {}).await.unwrap();
-        assert_eq!((report.whole, report.damaged.len(), report.records.len()), (5, 0, 1));
+        assert_eq!(
+            (report.whole, report.unusable.damaged.len(), report.records.len()),
+            (5, 0, 1)
+        );
         assert_eq!(
             (report.records[0].kind, report.records[0].id),
             (record.kind, Some(record.id))
@@ -214,10 +235,8 @@ async fn damaged_record_of_a_young_object_is_made_again_by_its_id() {
     }
     // Also of one that states another kind than its place.
     let backup = &before[0];
-    let name = format!("{}.json", backup.id);
-    let records = local.path().join(format!(".catalogue/records/{SERVER}"));
-    let path = files(&records).into_keys().find(|path| path.ends_with(&name)).unwrap();
-    let text = std::fs::read_to_string(records.join(&path)).unwrap();
+    let path = record_file(&local, backup);
+    let text = std::fs::read_to_string(&path).unwrap();
     let (_, content) = text.split_once("\"content\":").unwrap();
     let content = content.strip_suffix('}').unwrap();
     let other = match backup.kind {
@@ -226,11 +245,7 @@ async fn damaged_record_of_a_young_object_is_made_again_by_its_id() {
     };
     assert_ne!(other, content);
     let checksum = hex::encode(Sha256::digest(other.as_bytes()));
-    std::fs::write(
-        records.join(&path),
-        format!("{{\"checksum\":\"{checksum}\",\"content\":{other}}}"),
-    )
-    .unwrap();
+    std::fs::write(&path, format!("{{\"checksum\":\"{checksum}\",\"content\":{other}}}")).unwrap();
     let made = local
         .vault
         .recover_record(backup.kind, backup.id, SERVER)
@@ -251,10 +266,7 @@ async fn damaged_record_of_a_young_object_is_made_again_by_its_id() {
 
 #[tokio::test]
 async fn snapshot_whose_manifest_the_store_does_not_return_stays() {
-    let local = LocalVault::new(LimitPolicy::Unlimited);
-    let state = state(SERVER, 1);
-    let new = new_snapshot(SERVER, &state);
-    let record = local.vault.create_snapshot(new, NOW).await.unwrap();
+    let (local, record) = vault_with(RecordKind::Snapshot).await;
     // The manifest is younger than the files, so it is not among the old objects, and the store refuses to return it.
     let manifest = local.path().join(record.object().unwrap().as_str());
     let file = std::fs::File::options().write(true).open(&manifest).unwrap();
@@ -272,18 +284,12 @@ async fn snapshot_whose_manifest_the_store_does_not_return_stays() {
 
 #[tokio::test]
 async fn links_are_never_followed_out_of_the_store() {
-    let local = LocalVault::new(LimitPolicy::Unlimited);
+    let (local, record) = vault_with(RecordKind::Snapshot).await;
     let outside = tempfile::tempdir().unwrap();
     for name in ["manifest.txt", "photo.png"] {
         std::fs::write(outside.path().join(name), "of another").unwrap();
     }
     let before = files(outside.path());
-    let state = state(SERVER, 1);
-    let record = local
-        .vault
-        .create_snapshot(new_snapshot(SERVER, &state), NOW)
-        .await
-        .unwrap();
     let snapshots = local.path().join(format!("snapshots/{SERVER}"));
     let link = |to: &std::path::Path, name: String| std::os::unix::fs::symlink(to, snapshots.join(name)).unwrap();
     // A folder of a snapshot, a folder inside of one, and the manifest of one.
@@ -305,18 +311,11 @@ async fn links_are_never_followed_out_of_the_store() {
 
 #[tokio::test]
 async fn linked_record_is_damaged_and_is_made_again() {
-    let local = LocalVault::new(LimitPolicy::Unlimited);
-    let state = state(SERVER, 1);
-    let record = local
-        .vault
-        .create_backup(new_backup(SERVER, &state), NOW)
-        .await
-        .unwrap();
-    let records = local.path().join(format!(".catalogue/records/{SERVER}/backup"));
-    let name = files(&records).into_keys().next().unwrap();
+    let (local, record) = vault_with(RecordKind::Backup).await;
+    let file = record_file(&local, &record);
     let outside = tempfile::tempdir().unwrap();
-    std::fs::rename(records.join(&name), outside.path().join("record")).unwrap();
-    std::os::unix::fs::symlink(outside.path().join("record"), records.join(&name)).unwrap();
+    std::fs::rename(&file, outside.path().join("record")).unwrap();
+    std::os::unix::fs::symlink(outside.path().join("record"), &file).unwrap();
     let before = files(outside.path());
     let page = local
         .vault
@@ -332,16 +331,8 @@ async fn linked_record_is_damaged_and_is_made_again() {
 
 #[tokio::test]
 async fn files_of_a_snapshot_with_a_damaged_record_are_damaged_and_stay() {
-    let local = LocalVault::new(LimitPolicy::Unlimited);
-    let state = state(SERVER, 1);
-    let record = local
-        .vault
-        .create_snapshot(new_snapshot(SERVER, &state), NOW)
-        .await
-        .unwrap();
-    let records = local.path().join(format!(".catalogue/records/{SERVER}/snapshot"));
-    let name = files(&records).into_keys().next().unwrap();
-    std::fs::write(records.join(name), "{").unwrap();
+    let (local, record) = vault_with(RecordKind::Snapshot).await;
+    std::fs::write(record_file(&local, &record), "{").unwrap();
     std::fs::remove_file(local.path().join(record.object().unwrap().as_str())).unwrap();
     let before = files(local.path());
     let report = local.vault.recover(SERVER, hours_from_now(2)).await.unwrap();

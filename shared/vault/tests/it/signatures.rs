@@ -63,14 +63,17 @@ async fn backup_that_was_changed_with_its_record_is_damaged() {
         "{error:?}"
     );
     let report = vault.verify_all(SERVER, NOW, &mut |_, _| {}).await.unwrap();
-    assert_eq!((report.whole, report.damaged.len()), (0, 1));
+    assert_eq!((report.whole, report.unusable.damaged.len()), (0, 1));
     // Without its signature it is named as unsigned, for the caller to decide.
     forged.signature = None;
     replace_record(vault, &forged).await;
     assert!(!forged.is_signed());
     vault.read_backup(&forged, &expected(SERVER)).await.unwrap();
     let report = vault.verify_all(SERVER, NOW, &mut |_, _| {}).await.unwrap();
-    assert_eq!((report.whole, report.unsigned, report.damaged.len()), (1, 1, 0));
+    assert_eq!(
+        (report.whole, report.unsigned, report.unusable.damaged.len()),
+        (1, 1, 0)
+    );
 }
 
 #[tokio::test]
@@ -268,14 +271,17 @@ async fn deployments_of_other_keys_and_without_signatures_are_listed_and_not_ver
         (report.deployments_not_trusted.len(), report.unsigned_deployments),
         (1, 0)
     );
-    assert!(report.damaged.is_empty() && report.registry.is_none(), "{report:?}");
+    assert!(
+        report.unusable.damaged.is_empty() && report.registry.is_none(),
+        "{report:?}"
+    );
     // As an earlier version recorded it.
     let path = local.path().join(format!("themes/{SERVER}/registry.json"));
     let signature = registry.deployments[1].signature.clone();
     let field = format!(",\"signature\":{}", serde_json::to_string(&signature).unwrap());
     forge(&path, &field, "");
     let report = local.vault.verify_all(SERVER, NOW, &mut |_, _| {}).await.unwrap();
-    assert_eq!((report.unsigned_deployments, report.damaged.len()), (1, 0));
+    assert_eq!((report.unsigned_deployments, report.unusable.damaged.len()), (1, 0));
     // What is recorded later does not sign it.
     local.vault.record_deployment(SERVER, &deployment(2)).await.unwrap();
     let registry = local.vault.theme_registry(SERVER).await.unwrap();
@@ -336,7 +342,7 @@ async fn export_that_was_changed_with_its_checksum_is_damaged() {
     );
     let (verdicts, report) = verify_exports(vault).await;
     assert_eq!(verdicts, [(other.clone(), true), (key.clone(), false)]);
-    assert_eq!((report.whole, report.damaged.len()), (1, 1));
+    assert_eq!((report.whole, report.unusable.damaged.len()), (1, 1));
     // Without its signature it is named as unsigned, for the caller to decide.
     describe(&local, &key, |described| {
         described["metadata"]
@@ -347,7 +353,10 @@ async fn export_that_was_changed_with_its_checksum_is_damaged() {
     });
     assert!(!vault.read_export(SERVER, &key).await.unwrap().is_signed());
     let (_, report) = verify_exports(vault).await;
-    assert_eq!((report.whole, report.unsigned, report.damaged.len()), (2, 1, 0));
+    assert_eq!(
+        (report.whole, report.unsigned, report.unusable.damaged.len()),
+        (2, 1, 0)
+    );
     // An export under the time of another one has another time than the signed one.
     let whole = fs::read(local.path().join(format!(".objects/{other}.json"))).unwrap();
     fs::copy(local.path().join(other.as_str()), local.path().join(key.as_str())).unwrap();
@@ -361,13 +370,13 @@ async fn second_name_of_the_newest_export_is_verified_with_its_own_time() {
     let local = LocalVault::new(LimitPolicy::Unlimited);
     let vault = &local.vault;
     vault.write_export(SERVER, b"version: '1.0'", NOW).await.unwrap();
-    let latest = paths::latest_export(SERVER).unwrap();
+    let latest = paths::latest_export(SERVER);
     assert!(vault.latest_export(SERVER).await.unwrap().unwrap().is_signed());
     describe(&local, &latest, |described| {
         described["metadata"]["created"] = "20261201T025001.123Z".into();
     });
     let (verdicts, report) = verify_exports(vault).await;
-    assert_eq!((report.whole, report.damaged.len()), (1, 1));
+    assert_eq!((report.whole, report.unusable.damaged.len()), (1, 1));
     assert_eq!(verdicts[1], (latest, false));
 }
 
@@ -381,7 +390,11 @@ async fn export_of_another_key_is_not_trusted_until_the_key_is() {
     let (_, report) = verify_exports(&stranger).await;
     // Also the second name.
     assert_eq!(
-        (report.whole, report.damaged.len(), report.not_trusted.len()),
+        (
+            report.whole,
+            report.unusable.damaged.len(),
+            report.unusable.not_trusted.len()
+        ),
         (0, 0, 2)
     );
     let trusting = LocalSigner::generate().unwrap().trusting([local.signer.public_key()]);
@@ -410,7 +423,7 @@ async fn missing_changed_and_misnamed_images_of_an_export_are_named() {
         error.is_damage() && error.to_string().contains("does not exist"),
         "{error}"
     );
-    // The name of an image of an earlier version says nothing of its content.
+    // The name of an image of an earlier version is not a checksum.
     vault
         .write_export_images(SERVER, [("emoji-1.png".to_owned(), b"worm".to_vec())].into())
         .await

@@ -83,7 +83,7 @@ pub(super) async fn file(context: &Context, arguments: &ApplyFile) -> Result<Exi
     );
     let result = job.run(context).await;
     if workspace.is_new {
-        // A refusal leaves no workspace behind.
+        // After a refusal, the new workspace is removed.
         workspace.remove_unused().await;
     }
     if result.is_ok() {
@@ -92,7 +92,7 @@ pub(super) async fn file(context: &Context, arguments: &ApplyFile) -> Result<Exi
     result
 }
 
-/// Names the command that goes on after `gaib apply FILE`, where the file and therefore the state are in another folder.
+/// Prints the command that continues after `gaib apply FILE`, where the file and therefore the state are in another folder.
 fn name_other_folder(context: &Context, workspace: &Workspace, arguments: &server::Apply) {
     let command = workspace.server_command();
     let file = arguments.configuration.file.as_deref().and_then(Path::file_name);

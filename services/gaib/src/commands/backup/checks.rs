@@ -107,12 +107,12 @@ impl Counts {
     fn of(report: &VerifyReport, exports: ExportCounts) -> Self {
         Self {
             whole: report.whole,
-            damaged: report.damaged.len(),
+            damaged: report.unusable.damaged.len(),
             records: report.records.len(),
-            not_trusted: report.not_trusted.len() + report.deployments_not_trusted.len(),
+            not_trusted: report.unusable.not_trusted.len() + report.deployments_not_trusted.len(),
             plain: report.plain,
-            encrypted: report.encrypted.len(),
-            unreadable: report.unreadable.len(),
+            encrypted: report.unusable.encrypted.len(),
+            unreadable: report.unusable.unreadable.len(),
             unsigned: report.unsigned,
             unsigned_deployments: report.unsigned_deployments,
             registry: verdict(report.registry.as_ref()),

@@ -23,7 +23,7 @@ pub(in crate::commands) async fn list(context: &Context, kind: RecordKind, argum
     let backups = Backups::open(context, &arguments.server).await?;
     let (limit, now) = (usize::from(arguments.limit), OffsetDateTime::now_utc());
     let page = backups.vault.list(backups.server(), kind, limit, None, now).await?;
-    let problems: Vec<Option<VaultError>> = match backups.vault.inspect(backups.server(), kind, &page.records).await {
+    let problems: Vec<Option<VaultError>> = match backups.vault.inspect(backups.server(), &page.records).await {
         Ok(inspected) => inspected.into_iter().map(Result::err).collect(),
         Err(error) => {
             let failure = Failure::of_vault(&error).and("nothing that is listed was checked");

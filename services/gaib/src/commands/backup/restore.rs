@@ -285,12 +285,12 @@ impl<'a> StateRestore<'a> {
                         exist any more, and the next apply would create them once more: keep the present state"
             .to_owned();
         if self.record.kind == RecordKind::Snapshot {
-            help.push_str(&format!("; `{}` takes the server back", self.apply_command()));
+            help.push_str(&format!("; `{}` restores the server", self.apply_command()));
         }
         context.printer.diagnostic(Severity::Warning, &summary, Some(&help));
     }
 
-    /// The command that takes the server back to the snapshot.
+    /// The command that restores the server from the snapshot.
     fn apply_command(&self) -> String {
         let workspace = &self.backups.workspace;
         format!(

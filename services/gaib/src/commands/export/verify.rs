@@ -102,10 +102,10 @@ impl ExportCounts {
     fn of(report: &ExportsReport) -> Self {
         Self {
             whole: report.whole,
-            damaged: report.damaged.len(),
-            not_trusted: report.not_trusted.len(),
-            encrypted: report.encrypted.len(),
-            unreadable: report.unreadable.len(),
+            damaged: report.unusable.damaged.len(),
+            not_trusted: report.unusable.not_trusted.len(),
+            encrypted: report.unusable.encrypted.len(),
+            unreadable: report.unusable.unreadable.len(),
             unsigned: report.unsigned,
         }
     }

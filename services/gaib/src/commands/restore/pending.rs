@@ -1,6 +1,6 @@
 //! The request of a restore, in a file from before it is sent until its result is printed.
 //!
-//! A restore that is killed, and runs again, sends the same request, which the api carries out once: one checkpoint of what was replaced, one
+//! A restore that is killed, and runs again, sends the same request, which the api executes once: one checkpoint of what was replaced, one
 //! tier sync. With a request of its own, the second run would store a checkpoint of what the first one had restored, and its restore would
 //! undo nothing.
 
@@ -87,7 +87,7 @@ impl PendingRestore {
         self.request_id
     }
 
-    /// Whether an earlier command has begun this request: it may have been carried out before this command sends it.
+    /// Whether an earlier command has begun this request: it may have taken effect before this command sends it.
     pub(super) const fn is_continued(&self) -> bool {
         self.is_continued
     }

@@ -80,7 +80,7 @@ pub(in crate::commands) struct Rollback {
     pub(in crate::commands) id: Uuid,
     /// The deployment that is restored.
     pub(in crate::commands) target: Deployment,
-    /// The deployment that took the snapshot: the target, or what the target, itself a rollback, went back to.
+    /// The deployment that took the snapshot: the target, or, where the target is a rollback, the deployment that it restored.
     pub(in crate::commands) origin: Deployment,
     /// The author's message.
     pub(in crate::commands) message: Option<String>,

@@ -362,7 +362,7 @@ impl Teardown<'_> {
         if !new.is_empty() {
             let new: Vec<String> = new.iter().map(|(resource, _)| resource.to_string()).collect();
             return Err(Failure::new(format!("the server is not empty: {}", new.join("; ")))
-                .help("delete it by hand, since the export does not have it; then run the same command again"));
+                .help("delete it manually, since the export does not have it; then run the same command again"));
         }
         let kept: Vec<Kept> = kept.into_iter().map(|(kept, _)| kept).collect();
         let deployed = Deployed {

@@ -233,7 +233,7 @@ impl Record {
             false => failure.help("run the same command again: it exports the server again"),
             true => failure.help(format!(
                 "delete {} to begin another teardown, which exports them first (the earlier export stays beside it); or delete these \
-                 resources by hand, and run the same command again",
+                 resources manually, and run the same command again",
                 self.path().display()
             )),
         })

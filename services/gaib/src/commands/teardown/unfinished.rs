@@ -1,5 +1,5 @@
-//! The record in the store of backups of a teardown that is deleting. Another folder or machine sees by it that the server is not whole any
-//! more: it would export what is left, and recommend that for a recovery.
+//! The record in the store of backups of a teardown that is deleting. Another folder or machine reads from it that the server is
+//! incomplete: its export would have only the rest, and would be recommended for a recovery.
 
 use arrakis_vault::UnfinishedTeardown;
 use uuid::Uuid;

@@ -86,7 +86,8 @@ async fn rebuild(context: &Context, backups: &Backups, arguments: &Registry) -> 
     }
 }
 
-/// Prints what a rebuild changes: what is wrong with the present registry, and the deployments that it gets and loses. Returns their numbers.
+/// Prints what a rebuild changes: what is wrong with the present registry, and the deployments that are added and removed. Returns
+/// their numbers.
 fn show_changes(context: &Context, rebuild: &RegistryRebuild) -> String {
     let (former, registry) = (&rebuild.former.deployments, &rebuild.rebuilt.registry.deployments);
     let added: Vec<&Deployment> = registry.iter().filter(|one| !former.contains(one)).collect();
@@ -224,12 +225,12 @@ impl SnapshotAvailability {
         }
     }
 
-    /// Of a snapshot that is listed: by what can be known of its objects without reading them.
+    /// Of a snapshot that is listed: by an inspection, which does not read its files.
     async fn of_record(backups: &Backups, record: BackupRecord) -> Self {
-        let inspected = backups.vault.inspect(backups.server(), record.kind, &[record]).await;
+        let inspected = backups.vault.inspect(backups.server(), &[record]).await;
         match inspected.map(|mut results| results.pop()) {
             Ok(Some(Err(error))) if error.is_damage() => Self::Damaged,
-            // A store that fails says nothing about the snapshot.
+            // A failure of the store is no damage of the snapshot.
             _ => Self::Kept,
         }
     }

@@ -159,7 +159,7 @@ async fn ways_back(backups: &Backups, registry: &ThemeRegistry, to: RollbackTo, 
         && is_kept(backups, before).await
     {
         ways.push(format!(
-            "`gaib server snapshot restore {before} --apply` takes the server back to before the deployment {}",
+            "`gaib server snapshot restore {before} --apply` restores the server from before the deployment {}",
             described(undone)
         ));
     }
@@ -167,7 +167,7 @@ async fn ways_back(backups: &Backups, registry: &ThemeRegistry, to: RollbackTo, 
         let Some(snapshot) = deployment.snapshot else { continue };
         if is_kept(backups, snapshot).await {
             ways.push(format!(
-                "`gaib server theme rollback --to {}` goes back to the newest earlier deployment with a snapshot, {}",
+                "`gaib server theme rollback --to {}` restores the newest earlier deployment with a snapshot, {}",
                 deployment.id,
                 described(deployment)
             ));

@@ -256,7 +256,7 @@ async fn commands_make_a_damaged_record_again_unless_its_object_is_damaged_too()
     Damage::Flipped.strike(&path_of(&session, &object));
     let both = session.gaib(&format!("server backup show {backup}")).await;
     let name = record.file_name().unwrap().to_str().unwrap();
-    refused(&both, &[name, &object, "delete both by hand"]);
+    refused(&both, &[name, &object, "delete both manually"]);
     assert_eq!(std::fs::read_to_string(&record).unwrap(), "{");
 }
 

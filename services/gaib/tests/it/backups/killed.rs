@@ -74,7 +74,7 @@ async fn restores_killed(strike: Strike, part: Part) {
     done(&session.gaib("server backup verify --all").await);
 }
 
-/// The place that was not reached is behind the last request: the runs before were killed at each.
+/// The place that was not reached is after the last request: the runs before were killed at each.
 #[track_caller]
 pub(super) fn assert_reached(place: Place, requests: usize) {
     // A later run has fewer requests where less is to be sorted.
@@ -169,7 +169,7 @@ async fn apply_killed_before_its_record_is_recorded_by_the_next_with_both_snapsh
     done(&session.gaib("server plan --detailed-exitcode").await);
 }
 
-/// Rolls back to the first of two deployments, each time after a change by hand, and is killed at each place of a part.
+/// Rolls back to the first of two deployments, each time after a manual change, and is killed at each place of a part.
 async fn rollbacks_killed(strike: Strike, part: Part) {
     let mut session = unmanaged().await;
     for colour in ["#111111", "#222222"] {

@@ -146,7 +146,7 @@ async fn snapshot_killed_after_any_effect_on_the_store_is_created_by_the_next_ru
 async fn snapshot_of_a_killed_command_is_finished_and_a_fresh_one_created_where_the_server_changed() {
     let mut stored = Stored::new("snapshot", managed().await).await;
     done(&stored.session.gaib("server snapshot create").await);
-    // The second one sends the requests that those behind it send, too: it looks at the objects of the one before.
+    // The second one sends the requests that the following ones send, too: it reads the objects of the one before.
     let run = stored.run("server snapshot create").await;
     stored.check_listed("the first two").await;
     stored.forget_uses().await;
@@ -293,7 +293,7 @@ async fn restore_of_a_server_killed_after_any_effect_on_the_store_is_completed()
     restores_of_a_server_killed(Strike::After, Part::All).await;
 }
 
-/// Rollbacks to the first of two deployments, after a change by hand.
+/// Rollbacks to the first of two deployments, after a manual change.
 async fn rollbacks_killed(strike: Strike, part: Part) {
     let mut stored = Stored::new("backup", unmanaged().await).await;
     for colour in ["#111111", "#222222"] {

@@ -147,7 +147,7 @@ async fn restore_of_the_state_alone_names_the_command_for_the_server_and_warns_o
     wreck(&session).await;
     let restore = format!("server snapshot restore {id}");
     let command = format!("`gaib server snapshot restore {id} --apply`");
-    // The state does not know yet what was deleted.
+    // The state still has what was deleted.
     for line in [format!("{restore} --dry-run"), format!("{restore} -f")] {
         let outcome = session.gaib(&line).await;
         printed(&outcome, &["No differences", "Only the state was compared", &command]);

@@ -299,7 +299,7 @@ async fn closed_stdin_is_one_error_that_names_the_option_and_repeats_no_question
                 assert_eq!(outcome.stderr.matches(text).count(), 1, "{line}: {}", outcome.stderr);
             }
         }
-        // Where nothing is asked, the error has the question.
+        // Where no question is printed before, the error has it.
         let outcome = session.gaib(&format!("{line} --input=false")).await;
         refused(&outcome, &[question, option]);
         assert_eq!(

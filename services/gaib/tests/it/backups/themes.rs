@@ -94,7 +94,7 @@ async fn deployments_are_recorded_with_their_snapshots() {
     printed(&unchanged, &["No changes", "No snapshot was stored"]);
     assert_eq!(deployments(&mut session).await.len(), 2);
     // Neither is one that only updates the state: it refreshes a role, whose new attribute is the server's already, and forgets another
-    // one, which was deleted by hand.
+    // one, which was deleted manually.
     session.control().delete_role(GUILD, "Jamis").await.unwrap();
     session.write("discord-server.yaml", SECOND_REFRESHED);
     let serial = state(&session)["serial"].clone();
@@ -322,7 +322,7 @@ async fn snapshot_that_cannot_be_stored_stops_the_apply_before_its_first_change(
     }
     let sent = session.emulator.app().traffic.since(0).len();
     assert_eq!(sent, requests, "the server was read");
-    // A teardown does not ask for its first stage.
+    // A teardown does not request a confirmation of its first stage.
     let teardown = "server teardown --confirm-teardown --no-checkpoint \"a test\"";
     let torn = session.answering(teardown, Some("yes\n")).await;
     refused(&torn, &["nothing was changed"]);

@@ -289,7 +289,7 @@ async fn resource_that_is_newer_than_the_export_is_not_deleted() {
     let left = answers_left(&session).await;
     let refused = session.answering(&line(), Some(&left)).await;
     assert_eq!(refused.code, 1, "{}", refused.stdout);
-    for expected in ["channel.late", "does not have", &record(), "by hand"] {
+    for expected in ["channel.late", "does not have", &record(), "manually"] {
         assert!(refused.stderr.contains(expected), "{expected}: {}", refused.stderr);
     }
     assert_eq!(names(&session).await, there);

@@ -292,7 +292,7 @@ async fn teardown_of_a_server_with_a_theme_is_a_destroy_in_the_registry() {
     assert!(done.stdout.contains(&before), "{}", done.stdout);
 }
 
-/// The commands that the output prints for the recovery, without the notes behind them.
+/// The commands that the output prints for the recovery, without the notes after them.
 fn recovery(outcome: &Outcome) -> Vec<String> {
     let (_, rest) = outcome.stdout.split_once("To recover it, in this order:\n").unwrap();
     let commands = rest.lines().map_while(|line| line.strip_prefix("  gaib "));

@@ -5,16 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrakis_db::{CommunityId, Database, DbError};
-use arrakis_domain::Plan;
-use arrakis_vault::catalogue::CatalogueError;
-use arrakis_vault::store::{ListedObject, ObjectHead, Tags, Version};
-use arrakis_vault::{
-    BackupRecord, Catalogue, Condition, ListRequest, NewObject, Object, ObjectKey, ObjectStore, Page, ServerId,
-    StoreError, Use, Vault, VaultParts,
-};
+use arrakis_vault::catalogue::{CatalogueError, CatalogueHook, HookedCatalogue, RecordWrite};
+use arrakis_vault::store::{HookedStore, StoreHook, StoreOperation};
+use arrakis_vault::{BackupRecord, Catalogue, ObjectKey, ObjectStore, StoreError, Vault, VaultParts};
 use async_trait::async_trait;
-use time::OffsetDateTime;
-use uuid::Uuid;
 
 use super::Steps;
 use crate::failure::Failure;
@@ -83,29 +77,29 @@ impl AttemptGuard {
 /// The vault whose writes this guard permits.
 pub(super) fn guarded(vault: &Vault, guard: &Arc<AttemptGuard>) -> Vault {
     Vault::new(VaultParts {
-        store: Arc::new(GuardedStore {
-            store: vault.store().clone(),
-            guard: guard.clone(),
-        }),
-        catalogue: Arc::new(GuardedCatalogue {
-            catalogue: vault.catalogue().clone(),
-            guard: guard.clone(),
-        }),
+        store: Arc::new(HookedStore::new(vault.store().clone(), guard.clone())),
+        catalogue: Arc::new(HookedCatalogue::new(vault.catalogue().clone(), guard.clone())),
         signer: vault.signer().clone(),
         limits: vault.limits(),
     })
 }
 
-#[derive(Debug)]
-struct GuardedStore {
-    store: Arc<dyn ObjectStore>,
-    guard: Arc<AttemptGuard>,
-}
-
-impl GuardedStore {
-    async fn check_attempt(&self, operation: &'static str, key: &ObjectKey) -> Result<(), StoreError> {
-        let object = || self.store.describe(key.as_str());
-        self.guard.check().await.map_err(|stopped| match stopped {
+#[async_trait]
+impl StoreHook for AttemptGuard {
+    async fn before(
+        &self,
+        store: &dyn ObjectStore,
+        operation: StoreOperation,
+        key: &ObjectKey,
+    ) -> Result<(), StoreError> {
+        let operation = match operation {
+            StoreOperation::Read => return Ok(()),
+            StoreOperation::Put => "write",
+            StoreOperation::Delete => "delete",
+            StoreOperation::SetTags => "tag",
+        };
+        let object = || store.describe(key.as_str());
+        self.check().await.map_err(|stopped| match stopped {
             Stopped::Lost => StoreError::Refused {
                 operation,
                 object: object(),
@@ -122,61 +116,19 @@ impl GuardedStore {
 }
 
 #[async_trait]
-impl ObjectStore for GuardedStore {
-    fn describe(&self, key: &str) -> String {
-        self.store.describe(key)
-    }
-
-    fn deletes_tagged(&self) -> bool {
-        self.store.deletes_tagged()
-    }
-
-    async fn check(&self) -> Result<(), StoreError> {
-        self.store.check().await
-    }
-
-    async fn put(&self, key: &ObjectKey, object: NewObject, condition: &Condition) -> Result<Version, StoreError> {
-        self.check_attempt("write", key).await?;
-        self.store.put(key, object, condition).await
-    }
-
-    async fn get(&self, key: &ObjectKey) -> Result<Object, StoreError> {
-        self.store.get(key).await
-    }
-
-    async fn head(&self, key: &ObjectKey) -> Result<ObjectHead, StoreError> {
-        self.store.head(key).await
-    }
-
-    async fn list(&self, prefix: &str) -> Result<Vec<ListedObject>, StoreError> {
-        self.store.list(prefix).await
-    }
-
-    async fn delete(&self, key: &ObjectKey, only: Option<&Version>) -> Result<(), StoreError> {
-        self.check_attempt("delete", key).await?;
-        self.store.delete(key, only).await
-    }
-
-    async fn tags(&self, key: &ObjectKey) -> Result<Tags, StoreError> {
-        self.store.tags(key).await
-    }
-
-    async fn set_tags(&self, key: &ObjectKey, tags: &Tags) -> Result<(), StoreError> {
-        self.check_attempt("tag", key).await?;
-        self.store.set_tags(key, tags).await
-    }
-}
-
-#[derive(Debug)]
-struct GuardedCatalogue {
-    catalogue: Arc<dyn Catalogue>,
-    guard: Arc<AttemptGuard>,
-}
-
-impl GuardedCatalogue {
-    async fn check_attempt(&self, operation: &'static str) -> Result<(), CatalogueError> {
-        let item = || self.catalogue.describe();
-        self.guard.check().await.map_err(|stopped| match stopped {
+impl CatalogueHook for AttemptGuard {
+    async fn before(
+        &self,
+        catalogue: &dyn Catalogue,
+        write: RecordWrite,
+        _record: &BackupRecord,
+    ) -> Result<(), CatalogueError> {
+        let operation = match write {
+            RecordWrite::Insert | RecordWrite::SetExpiry => "write",
+            RecordWrite::Delete => "delete",
+        };
+        let item = || catalogue.describe();
+        self.check().await.map_err(|stopped| match stopped {
             Stopped::Lost => CatalogueError::Refused {
                 operation,
                 item: item(),
@@ -189,55 +141,5 @@ impl GuardedCatalogue {
                 reason: error.to_string(),
             },
         })
-    }
-}
-
-#[async_trait]
-impl Catalogue for GuardedCatalogue {
-    fn describe(&self) -> String {
-        self.catalogue.describe()
-    }
-
-    async fn insert(&self, record: &BackupRecord) -> Result<(), CatalogueError> {
-        self.check_attempt("write").await?;
-        self.catalogue.insert(record).await
-    }
-
-    async fn get(&self, id: Uuid, server: Option<ServerId>) -> Result<Option<BackupRecord>, CatalogueError> {
-        self.catalogue.get(id, server).await
-    }
-
-    async fn list(&self, request: &ListRequest) -> Result<Page, CatalogueError> {
-        self.catalogue.list(request).await
-    }
-
-    async fn delete(&self, record: &BackupRecord) -> Result<(), CatalogueError> {
-        self.check_attempt("delete").await?;
-        self.catalogue.delete(record).await
-    }
-
-    async fn set_expiry(&self, record: &BackupRecord, expires: Option<OffsetDateTime>) -> Result<(), CatalogueError> {
-        self.check_attempt("write").await?;
-        self.catalogue.set_expiry(record, expires).await
-    }
-
-    async fn take(&self, wanted: &Use) -> Result<bool, CatalogueError> {
-        self.catalogue.take(wanted).await
-    }
-
-    async fn give_back(&self, taken: &Use) -> Result<(), CatalogueError> {
-        self.catalogue.give_back(taken).await
-    }
-
-    async fn plan(&self, server: ServerId) -> Result<Plan, CatalogueError> {
-        self.catalogue.plan(server).await
-    }
-
-    async fn set_plan(&self, server: ServerId, plan: Plan) -> Result<(), CatalogueError> {
-        self.catalogue.set_plan(server, plan).await
-    }
-
-    async fn servers(&self) -> Result<Vec<ServerId>, CatalogueError> {
-        self.catalogue.servers().await
     }
 }

@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use arrakis_contracts::names;
 use arrakis_db::{JobStart, JobState, NewJob};
-use arrakis_domain::Plan;
 use arrakis_iac::state::State;
 use arrakis_test_support::{Process, eventually_within};
-use arrakis_vault::catalogue::CatalogueError;
-use arrakis_vault::store::{ListedObject, ObjectHead, Tags, Version};
+use arrakis_vault::catalogue::{CatalogueError, CatalogueHook, HookedCatalogue, RecordWrite};
+use arrakis_vault::store::{HookedStore, StoreHook, StoreOperation};
 use arrakis_vault::{
-    BackupRecord, Catalogue, Condition, LimitPolicy, ListRequest, LocalSigner, NewObject, Object, ObjectKey,
-    ObjectStore, Page, RecordKind, ServerId, StoreError, Task, Use, Vault, VaultParts,
+    BackupRecord, Catalogue, LimitPolicy, LocalSigner, ObjectKey, ObjectStore, RecordKind, StoreError, Task, Vault,
+    VaultParts,
 };
 use arrakis_worker::services::Services;
 use async_trait::async_trait;
@@ -22,7 +21,6 @@ use serde_json::json;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::setup::{BackupFolder, advance, exports, last_run, listed, now, run, server, vault, write_state};
 use crate::platform::{Platform, Worker};
@@ -105,120 +103,56 @@ async fn worker_killed_during_the_retention_is_continued_by_another() {
     killed_at("worker.backup.recovered").await;
 }
 
-/// A catalogue that completes the insertion of a record only when it may.
+/// Delays the insertion of each record until it may continue.
 #[derive(Debug)]
-struct StoppingCatalogue {
-    catalogue: Arc<dyn Catalogue>,
-    /// Whether the record is there before: the response is missing alone.
+struct DelayedInsertion {
+    /// Whether the record is inserted before the delay: only the response is missing then.
     inserts_first: bool,
     reached: Arc<Notify>,
     may_continue: CancellationToken,
 }
 
 #[async_trait]
-impl Catalogue for StoppingCatalogue {
-    fn describe(&self) -> String {
-        self.catalogue.describe()
-    }
-
-    async fn insert(&self, record: &BackupRecord) -> Result<(), CatalogueError> {
+impl CatalogueHook for DelayedInsertion {
+    async fn before(
+        &self,
+        catalogue: &dyn Catalogue,
+        write: RecordWrite,
+        record: &BackupRecord,
+    ) -> Result<(), CatalogueError> {
+        if write != RecordWrite::Insert {
+            return Ok(());
+        }
         if self.inserts_first {
-            self.catalogue.insert(record).await?;
+            catalogue.insert(record).await?;
         }
         self.reached.notify_one();
         self.may_continue.cancelled().await;
-        self.catalogue.insert(record).await
-    }
-
-    async fn get(&self, id: Uuid, server: Option<ServerId>) -> Result<Option<BackupRecord>, CatalogueError> {
-        self.catalogue.get(id, server).await
-    }
-
-    async fn list(&self, request: &ListRequest) -> Result<Page, CatalogueError> {
-        self.catalogue.list(request).await
-    }
-
-    async fn delete(&self, record: &BackupRecord) -> Result<(), CatalogueError> {
-        self.catalogue.delete(record).await
-    }
-
-    async fn set_expiry(&self, record: &BackupRecord, expires: Option<OffsetDateTime>) -> Result<(), CatalogueError> {
-        self.catalogue.set_expiry(record, expires).await
-    }
-
-    async fn take(&self, wanted: &Use) -> Result<bool, CatalogueError> {
-        self.catalogue.take(wanted).await
-    }
-
-    async fn give_back(&self, taken: &Use) -> Result<(), CatalogueError> {
-        self.catalogue.give_back(taken).await
-    }
-
-    async fn plan(&self, server: ServerId) -> Result<Plan, CatalogueError> {
-        self.catalogue.plan(server).await
-    }
-
-    async fn set_plan(&self, server: ServerId, plan: Plan) -> Result<(), CatalogueError> {
-        self.catalogue.set_plan(server, plan).await
-    }
-
-    async fn servers(&self) -> Result<Vec<ServerId>, CatalogueError> {
-        self.catalogue.servers().await
+        Ok(())
     }
 }
 
-/// A store that completes the first write of a snapshot only when it may.
+/// Delays the first write of a snapshot until it may continue.
 #[derive(Debug)]
-struct StoppingStore {
-    store: Arc<dyn ObjectStore>,
+struct DelayedSnapshot {
     reached: Arc<Notify>,
     may_continue: CancellationToken,
 }
 
 #[async_trait]
-impl ObjectStore for StoppingStore {
-    fn describe(&self, key: &str) -> String {
-        self.store.describe(key)
-    }
-
-    fn deletes_tagged(&self) -> bool {
-        self.store.deletes_tagged()
-    }
-
-    async fn check(&self) -> Result<(), StoreError> {
-        self.store.check().await
-    }
-
-    async fn put(&self, key: &ObjectKey, object: NewObject, condition: &Condition) -> Result<Version, StoreError> {
-        if key.as_str().starts_with("snapshots/") && !self.may_continue.is_cancelled() {
+impl StoreHook for DelayedSnapshot {
+    async fn before(
+        &self,
+        _store: &dyn ObjectStore,
+        operation: StoreOperation,
+        key: &ObjectKey,
+    ) -> Result<(), StoreError> {
+        let is_snapshot = operation == StoreOperation::Put && key.as_str().starts_with("snapshots/");
+        if is_snapshot && !self.may_continue.is_cancelled() {
             self.reached.notify_one();
             self.may_continue.cancelled().await;
         }
-        self.store.put(key, object, condition).await
-    }
-
-    async fn get(&self, key: &ObjectKey) -> Result<Object, StoreError> {
-        self.store.get(key).await
-    }
-
-    async fn head(&self, key: &ObjectKey) -> Result<ObjectHead, StoreError> {
-        self.store.head(key).await
-    }
-
-    async fn list(&self, prefix: &str) -> Result<Vec<ListedObject>, StoreError> {
-        self.store.list(prefix).await
-    }
-
-    async fn delete(&self, key: &ObjectKey, only: Option<&Version>) -> Result<(), StoreError> {
-        self.store.delete(key, only).await
-    }
-
-    async fn tags(&self, key: &ObjectKey) -> Result<Tags, StoreError> {
-        self.store.tags(key).await
-    }
-
-    async fn set_tags(&self, key: &ObjectKey, tags: &Tags) -> Result<(), StoreError> {
-        self.store.set_tags(key, tags).await
+        Ok(())
     }
 }
 
@@ -238,12 +172,14 @@ async fn stopping_at_record(
     let backups = stopping.backups.take().unwrap();
     let parts = VaultParts {
         store: backups.vault().store().clone(),
-        catalogue: Arc::new(StoppingCatalogue {
-            catalogue: backups.vault().catalogue().clone(),
-            inserts_first,
-            reached: reached.clone(),
-            may_continue: may_continue.clone(),
-        }),
+        catalogue: Arc::new(HookedCatalogue::new(
+            backups.vault().catalogue().clone(),
+            Arc::new(DelayedInsertion {
+                inserts_first,
+                reached: reached.clone(),
+                may_continue: may_continue.clone(),
+            }),
+        )),
         signer: Arc::new(LocalSigner::open(&folder.signing_key()).unwrap()),
         limits: LimitPolicy::ByPlan,
     };
@@ -272,11 +208,13 @@ async fn attempt_that_has_lost_its_job_writes_nothing_more() {
     let mut services = folder.services(&platform, &[]).await;
     let backups = services.backups.take().unwrap();
     let parts = VaultParts {
-        store: Arc::new(StoppingStore {
-            store: backups.vault().store().clone(),
-            reached: reached.clone(),
-            may_continue: may_continue.clone(),
-        }),
+        store: Arc::new(HookedStore::new(
+            backups.vault().store().clone(),
+            Arc::new(DelayedSnapshot {
+                reached: reached.clone(),
+                may_continue: may_continue.clone(),
+            }),
+        )),
         catalogue: backups.vault().catalogue().clone(),
         signer: Arc::new(LocalSigner::open(&folder.signing_key()).unwrap()),
         limits: LimitPolicy::ByPlan,

@@ -12,7 +12,7 @@ use super::{RemoteStore, key, lock_name};
 use crate::store::lock::time_stamp;
 use crate::store::{Backend as _, LockRecord, SetAside, StateLock, StoreError, WorkspaceName, file};
 
-/// How often the lock of the operating system is tried. A command that looks whether an operation runs holds it for a moment.
+/// How often the lock of the operating system is tried. A command that checks whether an operation runs holds it for a moment.
 const SYSTEM_LOCK_ATTEMPTS: u32 = 5;
 
 /// A held lock. Every write of the state requires the version that was read under it.

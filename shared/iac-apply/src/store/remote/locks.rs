@@ -26,8 +26,8 @@ pub trait LockTable: Debug + Send + Sync {
     /// The table or the record cannot be read.
     async fn read(&self, name: &str) -> Result<Option<LockRecord>, StoreError>;
 
-    /// Removes the record of this name if it has this id. Returns whether it had. A request whose response is lost is repeated, and meets
-    /// its own effect then, so the record is read first: it was there until the removal, whatever the request finds.
+    /// Removes the record of this name if it has this id. Returns whether it had. A request whose response is lost is repeated after it
+    /// took effect, so the record is read first: it existed until the removal, also where the request does not find it.
     ///
     /// # Errors
     /// The table or the record cannot be read or written.

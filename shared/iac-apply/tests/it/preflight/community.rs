@@ -70,7 +70,7 @@ pub(super) fn cases() -> Vec<Case> {
         .plain()
         .before(&news("text"))
         .after(&news("announcement")),
-        case("channel-kind", "Community comes in the same plan", Allowed)
+        case("channel-kind", "Community is enabled in the same plan", Allowed)
             .plain()
             .after(&becoming),
         case(
@@ -111,10 +111,10 @@ pub(super) fn cases() -> Vec<Case> {
         case("community-safety", "verification and filter", Allowed)
             .plain()
             .after(&server(safe)),
-        case("community-deletion", "the rules channel goes", Refused)
+        case("community-deletion", "the rules channel is deleted", Refused)
             .before(&server(json!({})))
             .after(&[two[1].clone()]),
-        case("community-deletion", "another channel goes", Allowed).before(&news("text")),
+        case("community-deletion", "another channel is deleted", Allowed).before(&news("text")),
         case("community-only", "a welcome screen without Community", Refused)
             .plain()
             .after(&screen),

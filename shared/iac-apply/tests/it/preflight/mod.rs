@@ -1,4 +1,4 @@
-//! Preflight against the emulator, rule by rule: what it lets through is applied, and what it refuses Discord refuses.
+//! Preflight against the emulator, rule by rule: what it accepts is applied, and what it refuses Discord refuses.
 //!
 //! Each case makes a server as an administrator, then takes the bot's permissions away that it should not have, and plans
 //! the change. Every row of the table of rules has a case on each side.

@@ -55,7 +55,7 @@ pub(super) fn cases() -> Vec<Case> {
             .before(&closed)
             .bot(&may)
             .after(&renamed),
-        case("channel-access", "a channel that the bot is let into", Allowed)
+        case("channel-access", "a channel to which the bot gets access", Allowed)
             .before(&let_in)
             .bot(&["VIEW_CHANNEL"])
             .after(&renamed),
@@ -67,10 +67,10 @@ pub(super) fn cases() -> Vec<Case> {
             .spec(json!({ "name": "Carthag", "roles": [{ "name": "Baron" }] }))
             .adopted(&[("role.baron", "Baron")])
             .after(&[("role.baron", json!({ "name": "Count" }))]),
-        case("role-managed", "a role of another application goes", Refused)
+        case("role-managed", "a role of another application is deleted", Refused)
             .spec(json!({ "name": "Carthag", "roles": [{ "name": "Other", "managed": true }] }))
             .adopted(&[("role.other", "Other")]),
-        case("role-managed", "an ordinary role goes", Allowed)
+        case("role-managed", "an ordinary role is deleted", Allowed)
             .spec(json!({ "name": "Carthag", "roles": [{ "name": "Other" }] }))
             .adopted(&[("role.other", "Other")]),
         case("role-grant", "a permission that the bot lacks is given", Refused)
@@ -165,9 +165,13 @@ pub(super) fn cases() -> Vec<Case> {
         case("bot-shut-out", "a bot closes a channel to itself", Reported)
             .bot(&may)
             .after(&closed),
-        case("bot-shut-out", "a bot closes a channel and lets itself in", Allowed)
-            .bot(&may)
-            .after(&let_in),
+        case(
+            "bot-shut-out",
+            "a bot closes a channel and grants itself access",
+            Allowed,
+        )
+        .bot(&may)
+        .after(&let_in),
         case("automod-timeout", "a timeout by a bot that may not time out", Reported)
             .bot(&["MANAGE_GUILD"])
             .after(&[(

@@ -35,7 +35,7 @@ impl FaultyStore {
         }
     }
 
-    /// A store that writes whatever the condition is, as some S3-compatible ones do.
+    /// A store that writes under any condition, as some S3-compatible ones do.
     pub(super) fn ignoring_conditions(inner: FolderStore) -> Self {
         Self {
             ignores_conditions: true,

@@ -60,7 +60,7 @@ async fn invalid_state_is_renamed_and_keeps_the_backup() {
     assert_eq!(read(store.read_previous(&default()).await.unwrap()), "one");
 }
 
-/// What an operation leaves that died: its record, and no lock of the system's.
+/// What an interrupted operation leaves: its record, and no lock of the operating system.
 fn left_by_the_dead(store: &LocalStore, host: &str) {
     let state = store.state_path(&default());
     let folder = state.parent().unwrap();

@@ -349,18 +349,18 @@ async fn state_that_is_written_without_a_lock_is_not_overwritten() {
     let store = machine(&folder, "arrakeen");
     let mut guard = store.lock(&default(), &on("arrakeen")).await.unwrap();
     guard.write(b"one").await.unwrap();
-    std::fs::write(store.describe(&default()), b"by hand").unwrap();
+    std::fs::write(store.describe(&default()), b"manually").unwrap();
     let refused = guard.write(b"two").await.unwrap_err();
     assert!(matches!(refused, StoreError::StateChanged { .. }), "{refused}");
     guard.release().await.unwrap();
-    assert_eq!(store.read(&default()).await.unwrap().as_deref(), Some(&b"by hand"[..]));
+    assert_eq!(store.read(&default()).await.unwrap().as_deref(), Some(&b"manually"[..]));
     // The next operation begins with what is there, and keeps it.
     let mut guard = store.lock(&default(), &on("arrakeen")).await.unwrap();
     guard.write(b"three").await.unwrap();
     guard.release().await.unwrap();
     assert_eq!(
         store.read_previous(&default()).await.unwrap().as_deref(),
-        Some(&b"by hand"[..])
+        Some(&b"manually"[..])
     );
 }
 

@@ -77,7 +77,7 @@ pub(super) fn place(document: &ServerFile, names: &KnownAddresses, draft: &mut D
     place_all(placements, draft, reader);
 }
 
-/// Moves each once what it stands next to has its place; placements that wait for one another are a cycle.
+/// Moves each after the resource that its placement names has its place; placements that wait for one another are a cycle.
 fn place_all(mut placements: Vec<Placement>, draft: &mut Draft, reader: &mut Reader<'_>) {
     while !placements.is_empty() {
         let (waiting, ready): (Vec<Placement>, Vec<Placement>) = {

@@ -30,7 +30,7 @@ document! {
         exempt_roles: List<Link>,
         /// Exempt channels.
         exempt_channels: List<Link>,
-        /// Attributes that are not managed, whatever `defaults` and a theme contain.
+        /// Attributes that are not managed, also where `defaults` or a theme contain them.
         unmanaged: List<Text<1, 50>>,
         /// The flag that removes it from the configuration while the flag is off.
         flag: Text<1, 50>,

@@ -24,7 +24,7 @@ document! {
         name: Limited<1, 100>,
         /// Permission overwrites.
         overwrites: OverwritesEntry,
-        /// Attributes that are not managed, whatever `defaults` and a theme contain.
+        /// Attributes that are not managed, also where `defaults` or a theme contain them.
         unmanaged: List<Text<1, 50>>,
         /// The flag that removes it and its channels from the configuration while the flag is off.
         flag: Text<1, 50>,
@@ -80,7 +80,7 @@ document! {
         hide_download_options: Truth,
         /// Permission overwrites; `synced` for those of the category.
         overwrites: OverwritesEntry,
-        /// Attributes that are not managed, whatever `defaults` and a theme contain.
+        /// Attributes that are not managed, also where `defaults` or a theme contain them.
         unmanaged: List<Text<1, 50>>,
         /// The flag that removes it from the configuration while the flag is off.
         flag: Text<1, 50>,

@@ -76,7 +76,7 @@ pub(crate) struct Channels {
     pub(crate) unordered: bool,
 }
 
-/// Reads a list of channels from the answer to `call`.
+/// Reads a list of channels from the response to `call`.
 pub(crate) fn read(
     call: &'static str,
     value: &Value,

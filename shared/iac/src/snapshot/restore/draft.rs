@@ -80,7 +80,7 @@ impl<'a> Draft<'a> {
         configuration
     }
 
-    /// Replaces the ids of resources without an address by their present ids. Removes those of resources that are gone, and counts
+    /// Replaces the ids of resources without an address by their present ids. Removes those of deleted resources, and counts
     /// in `lost` the resources that referred to them. `false` where the resource cannot exist without one of them.
     fn map_references(
         &self,

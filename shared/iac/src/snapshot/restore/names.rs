@@ -69,7 +69,7 @@ impl Naming {
             });
             return;
         }
-        // The entry of a resource that is gone is replaced.
+        // The entry of a deleted resource is replaced.
         let is_other = |one: &Address| {
             let entry = merged.resources.get(one);
             entry.is_some_and(|entry| live.get(one.kind(), entry.id).is_some() || held(one, entry, live).is_some())

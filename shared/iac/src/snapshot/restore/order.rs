@@ -32,7 +32,7 @@ impl Group {
     }
 }
 
-/// The addresses of a configuration with further ones: each behind the resource that is before it on the live server.
+/// The addresses of a configuration with further ones: each after the resource that precedes it on the live server.
 ///
 /// Only resources that are, and stay, in its group count: positions of two groups cannot be compared, and a further restore would
 /// find another resource before it.

@@ -218,7 +218,7 @@ fn sticker(random: &mut Random, id: u64) -> Value {
     json!({ "id": id.to_string(), "name": random.name(30), "description": description, "tags": random.name(200) })
 }
 
-/// More of everything than Discord lets anybody make.
+/// More of everything than Discord permits.
 pub(super) fn beyond_limits() -> Collections {
     let mut random = Random::new(7);
     let ids = Ids {

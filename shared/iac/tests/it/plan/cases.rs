@@ -197,7 +197,7 @@ fn drift_is_distinguished_from_configured_changes() {
     live.name = Some("Watch".to_owned());
     live.color = Some(Color::from_rgb(7));
     let plan = world.plan(&wanted);
-    // The colour is not managed: whatever it is, it is right.
+    // The colour is not managed: every value is accepted.
     assert_eq!(plan.drift[0].fields, ["name"]);
     assert_eq!(plan.changes[0].fields, ["name"]);
     let refresh = Options {

@@ -95,7 +95,7 @@ fn nothing_opens(world: &World, plan: &Plan) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// The same step by step, for plans on large servers. Members of a role that goes are members without it.
+/// The same step by step, for plans on large servers. Members of a deleted role are members without it.
 pub(super) fn nobody_gains(world: &World, plan: &Plan) -> Result<(), TestCaseError> {
     let mut after = world.clone();
     after.apply(plan);
@@ -242,7 +242,7 @@ proptest! {
         prop_assert_eq!(&world.state, &State::from_bytes(&text).unwrap());
     }
 
-    /// Cut off after any number of steps, a second plan finishes: nothing is doubled, nothing is left behind.
+    /// Cut off after any number of steps, a second plan finishes: nothing is created twice, nothing is missing.
     #[test]
     fn interrupted_plan_is_completed_by_the_next(
         first in configurations(), second in configurations(), share in 0.0..1.0_f64,

@@ -101,7 +101,7 @@ enum ServerEdit {
     Swap(Index, Index),
     /// Three do, in a ring.
     Rotate(Index, Index, Index),
-    /// A channel goes and another comes in its place.
+    /// A channel is deleted and another one created in its place.
     Exchange(Index),
     /// A channel moves where there is room, if there is.
     Move(Index, usize),
@@ -109,7 +109,7 @@ enum ServerEdit {
     Replace(Index),
     /// A channel is hidden, or no longer.
     Hide(Index),
-    /// A category goes, with its channels; another comes with as many.
+    /// A category is deleted with its channels; another one is created with as many.
     ExchangeCategory(usize),
 }
 
@@ -268,7 +268,7 @@ proptest! {
         lawful(&mut world, &after.0)?;
     }
 
-    /// 249 or 250 roles: some go, as many come, some of them in overwrites.
+    /// 249 or 250 roles: some are deleted, as many created, some of them in overwrites.
     #[test]
     fn full_role_lists_change_within_limits(
         count in select(vec![247_usize, 248]),
@@ -394,7 +394,7 @@ fn rules_channel_of_a_full_category_is_moved_out_until_replaced() {
 
 #[test]
 fn exceeded_limit_between_steps_is_an_obstacle() {
-    // 500 channels, and the only one that goes is the rules channel, which cannot go before its successor is there.
+    // 500 channels, and the only one that is deleted is the rules channel, which cannot be deleted before its successor exists.
     let server = |rules: &str| {
         Attributes::Server(Server {
             community: Some(true),
@@ -565,7 +565,7 @@ fn unmanaged_channels_of_a_full_category_stay() {
 
 #[test]
 fn order_ignores_role_permissions_when_making_room() {
-    // A role that an administrator bot ranks by is not removed early, whatever the limit.
+    // A role that an administrator bot ranks by is not removed early, at any limit.
     let mut world = World::new();
     let mut draft = Draft::default();
     let strong = Role {

@@ -148,7 +148,7 @@ fn count(live: &LiveServer) -> usize {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// From any later configuration, with unmanaged resources deleted by hand, back to the snapshot. Later resources stay.
+    /// From any later configuration, with unmanaged resources deleted manually, back to the snapshot. Later resources stay.
     #[test]
     fn server_gets_back_to_a_snapshot_and_later_resources_stay(
         first in configurations(), second in configurations(), gone in proptest::sample::subsequence(vec![1_100_u64, 1_200, 1_201], 0..=3),
@@ -367,7 +367,7 @@ fn channel_of_another_kind_under_the_address_stays() {
     assert!(world.state.id(&address("channel.hall-2")).is_some());
 }
 
-/// The later text channel has its place among the text channels, whatever is restored among the voice channels.
+/// The later text channel has its place among the text channels, independent of the voice channels that are restored.
 #[test]
 fn later_channel_is_not_moved_by_a_further_restore() {
     let mut world = lived_in();

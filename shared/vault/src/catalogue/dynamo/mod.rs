@@ -7,7 +7,7 @@
 //! | `gaib-server-tiers` | `PK` `SERVER#{id}`, `SK` `USES#{operation}#{begin of the period}` | `uses`, a set of ids; `TTL` |
 //!
 //! `TTL` is in seconds since 1970. The index `GSI1` has the keys `GSI1PK` and `GSI1SK`. Every write is one request with a condition that can be
-//! repeated: a repeated insertion meets an equal item, a use that is counted again is in the set already.
+//! repeated: a repeated insertion finds an equal item, a use that is counted again is in the set already.
 
 mod item;
 mod queries;
@@ -44,7 +44,7 @@ pub struct DynamoCatalogue {
 }
 
 impl DynamoCatalogue {
-    /// A catalogue in these tables, which exist. Sends no request.
+    /// A catalogue in these tables, which exist: `records` has backups and snapshots, `tiers` plans and usage counters. Sends no request.
     #[must_use]
     pub fn new(connection: &AwsConnection, records: impl Into<String>, tiers: impl Into<String>) -> Self {
         Self {

@@ -14,7 +14,7 @@ const INDEX: &str = "GSI1";
 const PAGE: usize = 200;
 
 impl DynamoCatalogue {
-    /// The key of the record with this id, by the index, which is a moment behind the table.
+    /// The key of the record with this id, by the index, which is eventually consistent.
     pub(super) async fn key_by_index(&self, id: Uuid) -> Result<Option<Item>, CatalogueError> {
         let request = self
             .client
@@ -73,7 +73,7 @@ impl DynamoCatalogue {
         let prefix = sort_prefix(request.kind);
         let high = match &request.after {
             Some(after) => sort_key_of_cursor(request.kind, after),
-            // `~` is behind every character of a time.
+            // `~` sorts after every character of a time.
             None => format!("{prefix}~"),
         };
         let limit = request.limit.saturating_add(2).min(PAGE);

@@ -1,7 +1,7 @@
 //! [`S3Store`]: objects in a bucket of S3, or of a store with its protocol.
 //!
 //! Bytes are sent as they are with our own SHA-256, which S3 checks. Each write has an id in the metadata: where a response is lost, or where
-//! a repeated request meets its own first effect, the id in the store decides whether the write took effect.
+//! a request is repeated after it took effect, the id in the store decides whether the write took effect.
 
 mod requests;
 
@@ -148,7 +148,7 @@ impl S3Store {
 
     /// The error of a write that did not take effect.
     fn not_written(&self, key: &str, mut failure: Failure, condition: &Condition) -> StoreError {
-        // The answer to If-Match where there is no object.
+        // The response to If-Match where there is no object.
         if failure.kind == FailureKind::NotFound && matches!(condition, Condition::Version(_)) {
             failure.kind = FailureKind::ConditionFailed;
         }

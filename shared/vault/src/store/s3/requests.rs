@@ -147,7 +147,7 @@ impl S3Store {
         Ok(listed)
     }
 
-    /// Deletes an object. One that does not exist is no failure: a request that is repeated meets its own effect.
+    /// Deletes an object. One that does not exist is no failure: a repeated request may have deleted it.
     pub(super) async fn delete_once(&self, key: &str, only: Option<&Version>) -> Result<(), Failure> {
         let request = self
             .client

@@ -19,7 +19,7 @@ fn tags(pairs: &[(&str, &str)]) -> Tags {
 
 pub(super) async fn run(store: Arc<dyn ObjectStore>) {
     store.check().await.unwrap();
-    assert_eq!(store.list("").await.unwrap(), [], "the check leaves nothing behind");
+    assert_eq!(store.list("").await.unwrap(), [], "the check leaves no object");
     objects_are_read_as_written(&*store).await;
     missing_objects_are_named(&*store).await;
     conditions_are_honoured(&*store).await;

@@ -1,4 +1,4 @@
-//! S3 and DynamoDB of a test: moto behind a [`Middleman`], with a bucket and two tables.
+//! S3 and DynamoDB of a test: moto, reached through a [`Middleman`], with a bucket and two tables.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -54,7 +54,7 @@ impl MembersToRestore {
         })
     }
 
-    /// Whether there is nothing to give back, whatever the server has.
+    /// Whether there is nothing to give back, independent of the server.
     pub(super) const fn is_empty(&self) -> bool {
         self.record.is_none()
     }

@@ -78,7 +78,7 @@ impl Journal {
     }
 
     /// The record of a lock of a workspace in the former backend, which is about to be taken. Its id is in the journal before: the next
-    /// migration recognises a lock whose process was killed right after it took it.
+    /// migration identifies a lock whose process was killed immediately after it took it.
     pub(super) fn lock_in_former(&mut self, name: &WorkspaceName) -> Result<LockRecord> {
         let record = record();
         self.locks.push(Locks {
