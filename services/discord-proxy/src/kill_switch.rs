@@ -410,9 +410,9 @@ impl KillSwitches {
 fn decode(stored: &HashMap<String, String>) -> (Vec<KillSwitch>, Vec<&str>) {
     let (mut entries, mut unreadable) = (Vec::new(), Vec::new());
     for (scope, json) in stored {
-        match serde_json::from_str::<KillSwitch>(json) {
-            Ok(entry) if entry.scope.to_string() == *scope && entry.is_plausible() => entries.push(entry),
-            _ => unreadable.push(scope.as_str()),
+        match KillSwitch::of_field(scope, json) {
+            Some(entry) => entries.push(entry),
+            None => unreadable.push(scope.as_str()),
         }
     }
     (entries, unreadable)

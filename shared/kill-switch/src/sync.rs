@@ -1,8 +1,8 @@
 //! Makes PostgreSQL, Redis and every replica of the discord-proxy equal, again and again: each worker runs it.
 //!
-//! It distributes the freezes of communities, and ends a freeze at a replica that PostgreSQL does not have; it stores a kill switch that was turned on while PostgreSQL was unavailable, and it gives the entries
-//! to a replica that started without them, or to a Redis that lost its data. Several workers that run it at the same time do no harm: an entry
-//! with the higher version wins everywhere.
+//! It distributes the freezes of communities, and ends a freeze at a replica that PostgreSQL does not have; it stores a kill switch that was turned
+//! on while PostgreSQL was unavailable, and it gives the entries to a replica that started without them, or to a Redis that lost its data. Several
+//! workers that run it at the same time do no harm: the newest entry counts everywhere ([`KillSwitch::replaces`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,12 +13,17 @@ use arrakis_security::kill_switch::{KillSwitch, KillSwitchScope, KillSwitchState
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 
-use crate::control::{KillSwitchControl, pending_text};
+use crate::control::KillSwitchControl;
 use crate::proxies::ReplicaState;
-use crate::report::StepDone;
+use crate::report::{StepDone, within};
+use crate::status::pending_text;
 
 /// How long one place may take. A place that hangs does not delay the others for longer.
 const PLACE_LIMIT: Duration = Duration::from_millis(800);
+/// How long the end of the sessions and the revocation of the permissions to sign may take. No write is sent then anyway.
+const REVOKE_LIMIT: Duration = Duration::from_millis(3_200);
+/// How long the permissions to sign may take to be restored: the next confirmation of the replicas must not be late.
+const RESTORE_LIMIT: Duration = Duration::from_millis(1_600);
 /// A process that starts follows an end that is no older. The processes that were running then have followed an older one.
 const FOLLOWED_FOR: time::Duration = time::Duration::minutes(10);
 
@@ -33,7 +38,7 @@ struct Known {
 }
 
 impl PlatformSwitch {
-    /// Whether it is on.
+    /// Whether it was on at the last tick; false before the first one.
     #[must_use]
     pub fn is_on(&self) -> bool {
         self.0.is_on.load(Ordering::Relaxed)
@@ -55,7 +60,7 @@ impl PlatformSwitch {
     }
 }
 
-/// The loop's state in one process.
+/// State of the sync in one process. The caller runs [`KillSwitchSync::tick`] at an interval.
 #[derive(Debug)]
 pub struct KillSwitchSync {
     control: KillSwitchControl,
@@ -129,12 +134,15 @@ impl KillSwitchSync {
             return None;
         }
         self.switch.set(platform.is_on);
-        tracing::warn!(
-            is_on = platform.is_on,
-            version = platform.version,
-            by = platform.by,
-            "the kill switch of the platform was changed"
-        );
+        // A process that starts while it is off has seen no change.
+        if platform.is_on || self.seen.is_some() {
+            tracing::warn!(
+                is_on = platform.is_on,
+                version = platform.version,
+                by = platform.by,
+                "the kill switch of the platform was changed"
+            );
+        }
         self.seen = Some(platform.clone());
         (!platform.is_on && platform.version > 0).then(|| platform.clone())
     }
@@ -142,10 +150,8 @@ impl KillSwitchSync {
     /// Stores the platform's entry where PostgreSQL has an older one. Freezes come from PostgreSQL.
     async fn store_platform(&self, stored: &KillSwitchState, merged: &KillSwitchState) {
         let scope = KillSwitchScope::Platform;
-        let missing = newer(merged, stored);
-        let Some(platform) = missing.iter().find(|entry| entry.scope == scope) else {
-            return;
-        };
+        let platform = merged.get(scope).filter(|entry| entry.replaces(stored.get(scope)));
+        let Some(platform) = platform else { return };
         if let Err(error) = self.control.store_found(platform).await {
             tracing::warn!(error, "the entry of the kill switch cannot be stored in PostgreSQL");
         }
@@ -157,7 +163,7 @@ impl KillSwitchSync {
         let mut writes = Vec::new();
         for replica in replicas {
             let Ok(state) = &replica.state else { continue };
-            let missing = newer(merged, state);
+            let missing = merged.newer_than(state);
             if confirms || !missing.is_empty() {
                 writes.push(async move {
                     let entries = KillSwitchState::from(missing);
@@ -181,7 +187,7 @@ impl KillSwitchSync {
 
     /// Stores what Redis lacks. When it lacks a kill switch that is on, the sessions were not revoked there either.
     async fn write_redis(&self, stored: &KillSwitchState, merged: &KillSwitchState) {
-        let missing = newer(merged, stored);
+        let missing = merged.newer_than(stored);
         // What only Redis has given to a replica, only the endpoint could end.
         if missing.is_empty() || self.control.proxies.is_none() {
             return;
@@ -241,14 +247,13 @@ impl KillSwitchSync {
             self.sessions_follow = version;
             return;
         }
-        match tokio::time::timeout(PLACE_LIMIT * 4, self.control.revoke_sessions()).await {
-            Ok(Ok(_)) => {
+        match within(REVOKE_LIMIT, self.control.revoke_sessions()).await {
+            Ok(_) => {
                 self.sessions_follow = version;
                 let step = KillSwitchStep::Sessions;
                 self.control.mark(step, version, StepState::Revoked, PLACE_LIMIT).await;
             }
-            Ok(Err(error)) => tracing::warn!(error, "sessions cannot be revoked; it is repeated"),
-            Err(_) => tracing::warn!("sessions cannot be revoked in time; it is repeated"),
+            Err(error) => tracing::warn!(error, "failed to revoke the sessions; retrying"),
         }
     }
 
@@ -277,26 +282,24 @@ impl KillSwitchSync {
                 false => self.control.restore_signing().await,
             }
         };
-        // While it is on, no write is sent anyway. After its end, the next confirmation of the replicas must not be late.
-        let limit = if is_on { PLACE_LIMIT * 4 } else { PLACE_LIMIT * 2 };
-        match tokio::time::timeout(limit, set).await {
-            Ok(Ok(done)) => {
+        let limit = if is_on { REVOKE_LIMIT } else { RESTORE_LIMIT };
+        match within(limit, set).await {
+            Ok(done) => {
                 self.signing_follows = version;
                 self.is_signing_revoked = is_on;
                 if matches!(done, StepDone::Done(_)) {
-                    let state = if is_on { StepState::Revoked } else { StepState::Restored };
-                    self.control
-                        .mark(KillSwitchStep::Signing, version, state, PLACE_LIMIT)
-                        .await;
+                    let (step, state) = (KillSwitchStep::Signing, revoked_or_restored(is_on));
+                    self.control.mark(step, version, state, PLACE_LIMIT).await;
                 }
             }
-            Ok(Err(error)) => tracing::warn!(is_on, error, "permissions to sign cannot be changed; it is repeated"),
-            Err(_) => tracing::warn!(
-                is_on,
-                "permissions to sign cannot be changed: no response; it is repeated"
-            ),
+            Err(error) if is_on => tracing::warn!(error, "failed to revoke the permissions to sign; retrying"),
+            Err(error) => tracing::warn!(error, "failed to restore the permissions to sign; retrying"),
         }
     }
+}
+
+fn revoked_or_restored(is_on: bool) -> StepState {
+    if is_on { StepState::Revoked } else { StepState::Restored }
 }
 
 /// All entries. Redis may turn a switch on, and not off. PostgreSQL has the truth about freezes: where a replica differs, the entry of PostgreSQL
@@ -306,12 +309,8 @@ fn merge(
     redis: Option<&KillSwitchState>,
     replicas: &[ReplicaState],
 ) -> KillSwitchState {
-    let mut found = KillSwitchState::default();
-    for state in replicas.iter().filter_map(|replica| replica.state.as_ref().ok()) {
-        for switch in state.switches() {
-            found.apply(switch.clone());
-        }
-    }
+    let states = replicas.iter().filter_map(|replica| replica.state.as_ref().ok());
+    let found = KillSwitchState::merged(states);
     let mut merged = database.cloned().unwrap_or_default();
     for switch in Vec::<KillSwitch>::from(found) {
         match database {
@@ -358,15 +357,6 @@ fn differs(database: &KillSwitchState, replicas: &[ReplicaState]) -> bool {
     states
         .flat_map(KillSwitchState::switches)
         .any(|switch| switch.scope != KillSwitchScope::Platform && corrected(database, switch).is_some())
-}
-
-/// The entries of `merged` that `state` lacks.
-fn newer(merged: &KillSwitchState, state: &KillSwitchState) -> Vec<KillSwitch> {
-    let is_newer = |entry: &&KillSwitch| {
-        let known = state.version(entry.scope);
-        entry.version > known || (entry.version == known && entry.is_on && !state.is_on(entry.scope))
-    };
-    merged.switches().filter(is_newer).cloned().collect()
 }
 
 #[cfg(test)]
@@ -509,7 +499,7 @@ mod tests {
             assert!(differs(&stored, &forged));
             let merged = merge(Some(&stored), None, &forged);
             assert_eq!((merged.is_on(scope), merged.version(scope)), (is_on, 9_001));
-            assert_eq!(newer(&merged, &state(scope, true, 9_000)).len(), 1);
+            assert_eq!(merged.newer_than(&state(scope, true, 9_000)).len(), 1);
         }
         let ended = [replica(Ok(state(scope, false, 9_000)))];
         let merged = merge(Some(&state(scope, true, 5)), None, &ended);
@@ -522,7 +512,7 @@ mod tests {
         ] {
             assert!(!differs(&stored, &[replica(Ok(found.clone()))]));
             let merged = merge(Some(&stored), None, &[replica(Ok(found.clone()))]);
-            assert!(newer(&merged, &found).is_empty());
+            assert!(merged.newer_than(&found).is_empty());
         }
         // One replica was corrected before the other one.
         let both = [
@@ -530,7 +520,7 @@ mod tests {
             replica(Ok(state(scope, true, 9_000))),
         ];
         let merged = merge(Some(&KillSwitchState::default()), None, &both);
-        assert_eq!(newer(&merged, &state(scope, true, 9_000)).len(), 1);
+        assert_eq!(merged.newer_than(&state(scope, true, 9_000)).len(), 1);
         // PostgreSQL is unavailable: the replicas keep what they have.
         assert!(merge(None, None, &forged).is_on(scope));
         let newer_in_postgres = state(scope, false, 9_500);
@@ -544,8 +534,8 @@ mod tests {
         let replicas = [replica(Err("down".to_owned())), replica(Ok(state(scope, true, 2)))];
         let merged = merge(None, None, &replicas);
         assert!(merged.is_on(scope));
-        assert_eq!(newer(&merged, &state(scope, false, 1)).len(), 1);
-        assert!(newer(&merged, &merged).is_empty());
-        assert!(newer(&merged, &state(scope, false, 3)).is_empty());
+        assert_eq!(merged.newer_than(&state(scope, false, 1)).len(), 1);
+        assert!(merged.newer_than(&merged).is_empty());
+        assert!(merged.newer_than(&state(scope, false, 3)).is_empty());
     }
 }
