@@ -10,7 +10,6 @@
 
 mod audited;
 mod local;
-#[cfg(feature = "transit")]
 mod open;
 mod public_key;
 mod purpose;
@@ -25,8 +24,9 @@ use serde::{Deserialize, Serialize};
 
 pub use audited::{AuditedSigner, SigningObserver, SigningOutcome};
 pub use local::{LocalSigner, check_permissions};
+pub use open::{OpenSignerError, open_file};
 #[cfg(feature = "transit")]
-pub use open::{OpenSignerError, open, open_revoker};
+pub use open::{open, open_revoker};
 pub use public_key::{PublicKey, PublicKeyError, PublicKeyVersion};
 pub use purpose::SigningPurpose;
 #[cfg(feature = "transit")]
