@@ -1,4 +1,5 @@
-//! An attempt of a person to decide: what is refused is refused for every service alike, and recorded.
+//! An attempt of a person to decide: what is refused is refused for every service alike. The own request and a code that is not accepted are recorded
+//! as `REFUSED`; [`DecisionOutcome::Ended`], [`DecisionOutcome::NeedsCode`] and [`DecisionOutcome::Unknown`] are not.
 
 use arrakis_security::mfa::{ProtectedOperation, SecretCipher};
 use serde_json::json;

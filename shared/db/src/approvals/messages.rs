@@ -1,6 +1,7 @@
 //! The message of an approval at Slack or Discord: which ones are to be sent or edited.
 //!
-//! A process takes a message before it sends or edits it, for some time. An edit that is repeated changes nothing.
+//! A process claims a message until `taken_until` before it sends or edits it. Where it dies after the message was sent and before that is recorded,
+//! the message is sent twice. An edit that is repeated changes nothing.
 
 use std::fmt;
 use std::str::FromStr;
@@ -81,7 +82,7 @@ impl Approvals<'_> {
             .collect())
     }
 
-    /// Records where the message is and which state it shows, and returns it.
+    /// Records where the message is and which state it shows, and releases the claim.
     ///
     /// # Errors
     /// When the database is unavailable.
