@@ -446,6 +446,7 @@ mod tests {
     use std::time::Instant;
 
     use arrakis_runtime::Runtime;
+    use arrakis_test_support::MERGE_CASES;
     use bytes::Bytes;
     use http::HeaderMap;
 
@@ -582,6 +583,28 @@ mod tests {
         assert_eq!(refusal(&switches, Method::PATCH, "/channels/1", None), None);
         let call = call(Method::PATCH, "/channels/4", None);
         assert_eq!(switches.unknown_resource(&call), None, "nothing is frozen");
+    }
+
+    #[tokio::test]
+    async fn entries_of_the_endpoint_are_merged_as_at_every_other_place() {
+        let platform = |(is_on, version)| vec![entry(KillSwitchScope::Platform, is_on, version)];
+        for case in MERGE_CASES {
+            let switches = switches(None);
+            if let Some(stored) = case.stored {
+                switches.apply(platform(stored).into()).await;
+            }
+            switches.apply(platform(case.received).into()).await;
+            let state = switches.state();
+            let present = state
+                .get(KillSwitchScope::Platform)
+                .map(|entry| (entry.is_on, entry.version));
+            let expected = if case.replaces {
+                Some(case.received)
+            } else {
+                case.stored
+            };
+            assert_eq!(present, expected, "{case:?}");
+        }
     }
 
     #[tokio::test]

@@ -155,7 +155,7 @@ pub enum SignError {
     },
     /// The key is not trusted.
     #[error(
-        "it is signed by the key {key} in version {version}, which is not trusted here; if its owner is, add the public key to BACKUP_TRUSTED_KEYS"
+        "the content is signed by the key {key} in version {version}, which is not trusted here; if its owner is, add the public key to BACKUP_TRUSTED_KEYS"
     )]
     UnknownKey {
         /// Id of the key.
