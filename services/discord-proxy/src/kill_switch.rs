@@ -598,12 +598,7 @@ mod tests {
             let present = state
                 .get(KillSwitchScope::Platform)
                 .map(|entry| (entry.is_on, entry.version));
-            let expected = if case.replaces {
-                Some(case.received)
-            } else {
-                case.stored
-            };
-            assert_eq!(present, expected, "{case:?}");
+            assert_eq!(present, case.merged(), "{case:?}");
         }
     }
 

@@ -21,6 +21,16 @@ impl MergeCase {
         }
     }
 
+    /// The entry that the place has afterwards.
+    #[must_use]
+    pub const fn merged(self) -> Option<(bool, u64)> {
+        if self.replaces {
+            Some(self.received)
+        } else {
+            self.stored
+        }
+    }
+
     /// The case with versions that are higher by this much, for a place that has the entries of earlier cases: each is older than those of the case.
     #[must_use]
     pub fn above(self, base: u64) -> Self {

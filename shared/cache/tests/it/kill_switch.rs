@@ -64,12 +64,7 @@ async fn script_merges_as_every_other_place() {
         let present = present
             .get(KillSwitchScope::Platform)
             .map(|entry| (entry.is_on, entry.version));
-        let expected = if case.replaces {
-            Some(case.received)
-        } else {
-            case.stored
-        };
-        assert_eq!(present, expected, "{case:?}");
+        assert_eq!(present, case.merged(), "{case:?}");
     }
 }
 

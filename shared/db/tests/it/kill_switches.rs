@@ -96,12 +96,7 @@ async fn events_are_merged_as_at_every_other_place() {
         let present = present
             .get(KillSwitchScope::Platform)
             .map(|entry| (entry.is_on, entry.version));
-        let expected = if case.replaces {
-            Some(case.received)
-        } else {
-            case.stored
-        };
-        assert_eq!(present, expected, "{case:?}");
+        assert_eq!(present, case.merged(), "{case:?}");
     }
 }
 
