@@ -19,6 +19,18 @@ pub enum StepOutcome {
     Failed,
 }
 
+impl StepOutcome {
+    /// Its name, as in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Skipped => "skipped",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Step {
@@ -68,9 +80,8 @@ impl Report {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let outcome = match self.outcome {
-            StepOutcome::Done => "done",
-            StepOutcome::Skipped => "skipped",
             StepOutcome::Failed => "FAILED",
+            outcome => outcome.name(),
         };
         write!(
             f,
@@ -180,6 +191,13 @@ mod tests {
         report.add([ended_at(20)]);
         let order: Vec<u64> = report.steps.iter().map(|step| step.ended_ms).collect();
         assert_eq!(order, [10, 20, 30]);
+    }
+
+    #[test]
+    fn outcome_has_one_name() {
+        for outcome in [StepOutcome::Done, StepOutcome::Skipped, StepOutcome::Failed] {
+            assert_eq!(serde_json::to_value(outcome).unwrap(), outcome.name());
+        }
     }
 
     #[tokio::test]

@@ -109,12 +109,10 @@ async fn stored(platform: &Platform) -> KillSwitchState {
     tx.kill_switches().list(Some(&end_key())).await.unwrap()
 }
 
-/// Turns the kill switch off in PostgreSQL, in place of `off`, which needs a second factor. Returns the version of the entry.
-async fn end(platform: &Platform) -> u64 {
-    let version = stored(platform).await.version(KillSwitchScope::Platform);
-    let off = KillSwitch::ended(KillSwitchScope::Platform, version, "test", "the end");
+/// Appends an end in PostgreSQL, with its entry in the audit log.
+async fn append_end(platform: &Platform, end: &KillSwitch, key: &EndKey) {
     let mut tx = platform.database.global().await.unwrap();
-    assert!(tx.kill_switches().append(&off, Some(&end_key())).await.unwrap());
+    assert!(tx.kill_switches().append(end, Some(key)).await.unwrap());
     let entry = NewAuditEntry {
         actor: Actor::System("test".to_owned()),
         action: "kill_switch.off",
@@ -124,6 +122,13 @@ async fn end(platform: &Platform) -> u64 {
     };
     tx.audit(&entry).await.unwrap();
     tx.commit().await.unwrap();
+}
+
+/// Turns the kill switch off in PostgreSQL, in place of `off`, which needs a second factor. Returns the version of the entry.
+async fn end(platform: &Platform) -> u64 {
+    let version = stored(platform).await.version(KillSwitchScope::Platform);
+    let off = KillSwitch::ended(KillSwitchScope::Platform, version, "test", "the end");
+    append_end(platform, &off, &end_key()).await;
     off.version
 }
 
@@ -220,18 +225,7 @@ async fn end_without_a_valid_proof_in_postgres_ends_nothing() {
     worker.until_metric("arrakis_worker_kill_switch_on", 1.0).await;
     let version = stored(&platform).await.version(KillSwitchScope::Platform);
     let forged = KillSwitch::ended(KillSwitchScope::Platform, version, "stilgar", "the end");
-    let mut tx = platform.database.global().await.unwrap();
-    let another = EndKey::new("another-credential-of-someone");
-    assert!(tx.kill_switches().append(&forged, Some(&another)).await.unwrap());
-    let entry = NewAuditEntry {
-        actor: Actor::Operator("stilgar".to_owned()),
-        action: "kill_switch.off",
-        subject: "platform",
-        reason: None,
-        detail: json!({}),
-    };
-    tx.audit(&entry).await.unwrap();
-    tx.commit().await.unwrap();
+    append_end(&platform, &forged, &EndKey::new("another-credential-of-someone")).await;
     assert!(stored(&platform).await.is_on(KillSwitchScope::Platform));
     // A freeze that reaches the proxy shows that the worker has read PostgreSQL after the forged end.
     let mut tx = platform.tenant().await;
