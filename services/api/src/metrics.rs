@@ -54,7 +54,7 @@ impl Metrics {
             ),
             signatures: registry.counter_vec(
                 "arrakis_api_signatures_total",
-                "Messages that were to be signed, by purpose and outcome.",
+                "Signing requests, by purpose and outcome.",
                 &["purpose", "outcome"],
             ),
             page_refusals: registry.counter_vec(

@@ -410,9 +410,9 @@ impl KillSwitches {
 fn decode(stored: &HashMap<String, String>) -> (Vec<KillSwitch>, Vec<&str>) {
     let (mut entries, mut unreadable) = (Vec::new(), Vec::new());
     for (scope, json) in stored {
-        match serde_json::from_str::<KillSwitch>(json) {
-            Ok(entry) if entry.scope.to_string() == *scope && entry.is_plausible() => entries.push(entry),
-            _ => unreadable.push(scope.as_str()),
+        match KillSwitch::of_field(scope, json) {
+            Some(entry) => entries.push(entry),
+            None => unreadable.push(scope.as_str()),
         }
     }
     (entries, unreadable)
@@ -446,6 +446,7 @@ mod tests {
     use std::time::Instant;
 
     use arrakis_runtime::Runtime;
+    use arrakis_test_support::MERGE_CASES;
     use bytes::Bytes;
     use http::HeaderMap;
 
@@ -582,6 +583,23 @@ mod tests {
         assert_eq!(refusal(&switches, Method::PATCH, "/channels/1", None), None);
         let call = call(Method::PATCH, "/channels/4", None);
         assert_eq!(switches.unknown_resource(&call), None, "nothing is frozen");
+    }
+
+    #[tokio::test]
+    async fn entries_of_the_endpoint_are_merged_as_at_every_other_place() {
+        let platform = |(is_on, version)| vec![entry(KillSwitchScope::Platform, is_on, version)];
+        for case in MERGE_CASES {
+            let switches = switches(None);
+            if let Some(stored) = case.stored {
+                switches.apply(platform(stored).into()).await;
+            }
+            switches.apply(platform(case.received).into()).await;
+            let state = switches.state();
+            let present = state
+                .get(KillSwitchScope::Platform)
+                .map(|entry| (entry.is_on, entry.version));
+            assert_eq!(present, case.merged(), "{case:?}");
+        }
     }
 
     #[tokio::test]

@@ -116,6 +116,7 @@ impl Backups {
                 || workspace.store_path("backup-signing-key.pem"),
                 |folder| folder.join(KEY_FILE),
             ),
+            program: "gaib",
             limits: None,
             wait: lock_wait(context.printer, context.interruption.clone()),
         };

@@ -16,9 +16,9 @@ const SCAN_COUNT: u32 = 1_000;
 /// Time to live of the switches. Workers write them again while a switch is on.
 const TTL: Ttl = Ttl::seconds(30 * 24 * 3600);
 
-/// Stores entries whose version is higher than that of the stored one. A stored entry that cannot be read, or whose version no change makes, is
-/// replaced. `ARGV[1]` is the time to live, `ARGV[2]` the highest version of an entry that is on, which an end may exceed by a day; then follow scope, version and JSON of each entry. Returns how
-/// many were stored.
+/// Stores entries that replace the stored ones, by the rule of [`KillSwitch::replaces`]. A stored entry that cannot be read, or whose version no
+/// change makes, is replaced. `ARGV[1]` is the time to live, `ARGV[2]` the highest version of an entry that is on, which an end may exceed by a day;
+/// then follow scope, version and JSON of each entry. Returns how many were stored.
 static PUT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local stored = 0
@@ -27,14 +27,16 @@ static PUT: LazyLock<Script> = LazyLock::new(|| {
            local known = redis.call('HGET', KEYS[1], ARGV[at])
            local is_readable, entry = pcall(cjson.decode, known or '')
            local is_text = function(value) return value == nil or type(value) == 'string' end
-           local version = -1
+           local version, is_on = 0, false
            if is_readable and type(entry) == 'table' and entry.scope == ARGV[at] and type(entry.is_on) == 'boolean'
               and type(entry.version) == 'number' and entry.version % 1 == 0
               and entry.version <= highest + (entry.is_on and 0 or 86400000)
               and is_text(entry.by) and is_text(entry.reason) then
-             version = entry.version
+             version, is_on = entry.version, entry.is_on
            end
-           if tonumber(ARGV[at + 1]) > version then
+           local received = tonumber(ARGV[at + 1])
+           local turns_on = cjson.decode(ARGV[at + 2]).is_on and not is_on
+           if received > version or (received == version and turns_on) then
              redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 2])
              stored = stored + 1
            end
@@ -44,11 +46,6 @@ static PUT: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-fn readable(scope: &str, json: &str) -> Option<KillSwitch> {
-    let entry: KillSwitch = serde_json::from_str(json).ok()?;
-    (entry.scope.to_string() == scope && entry.is_plausible()).then_some(entry)
-}
-
 /// The highest version that [`KillSwitch::is_plausible`] accepts of an entry that is on.
 fn highest_version() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -56,7 +53,7 @@ fn highest_version() -> u64 {
 }
 
 impl Cache {
-    /// Stores the switches for the discord-proxies; an entry that Redis has with a higher version stays. Returns how many were stored.
+    /// Stores the switches for the discord-proxies; an entry that Redis has and that is newer stays. Returns how many were stored.
     ///
     /// # Errors
     /// When Redis is unavailable.
@@ -82,7 +79,9 @@ impl Cache {
     /// When Redis is unavailable.
     pub async fn kill_switches(&self) -> Result<KillSwitchState, CacheUnavailable> {
         let stored = self.stored_kill_switches().await?;
-        let switches = stored.iter().filter_map(|(scope, json)| readable(scope, json));
+        let switches = stored
+            .iter()
+            .filter_map(|(scope, json)| KillSwitch::of_field(scope, json));
         Ok(KillSwitchState::from(switches.collect::<Vec<KillSwitch>>()))
     }
 
@@ -92,7 +91,7 @@ impl Cache {
     /// When Redis is unavailable.
     pub async fn unreadable_kill_switches(&self) -> Result<Vec<String>, CacheUnavailable> {
         let mut stored = self.stored_kill_switches().await?;
-        stored.retain(|scope, json| readable(scope, json).is_none());
+        stored.retain(|scope, json| KillSwitch::of_field(scope, json).is_none());
         let mut scopes: Vec<String> = stored.into_keys().collect();
         scopes.sort_unstable();
         Ok(scopes)

@@ -10,6 +10,7 @@ mod record;
 use std::fmt;
 use std::str::FromStr;
 
+use arrakis_security::signing::{Algorithm, Signature};
 use sqlx::PgConnection;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
@@ -284,13 +285,17 @@ impl TryFrom<Row> for Approval {
             _ => None,
         };
         let signature = match (row.record, row.algorithm, row.key_id, row.key_version, row.signature) {
-            (Some(record), Some(algorithm), Some(key), Some(version), Some(value)) => Some(ApprovalSignature {
-                record,
-                algorithm,
-                key,
-                version: Column("approval_signatures", "key_version").count(version.into())?,
-                value,
-            }),
+            (Some(record), Some(algorithm), Some(key), Some(version), Some(value)) => {
+                let column = |name| Column("approval_signatures", name);
+                let known = Algorithm::from_name(&algorithm);
+                let signature = Signature {
+                    algorithm: known.ok_or_else(|| column("algorithm").corrupt(&algorithm, "unknown algorithm"))?,
+                    key,
+                    version: column("key_version").count(version.into())?,
+                    value,
+                };
+                Some(ApprovalSignature { record, signature })
+            }
             _ => None,
         };
         let digest: Result<[u8; 32], _> = row.plan_digest.try_into();

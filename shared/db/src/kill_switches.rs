@@ -1,8 +1,8 @@
 //! The kill switch of the platform and the freezes of communities, as the discord-proxies receive them.
 //!
 //! A trigger stores the freezes with the change of the community. The kill switch of the platform is a list of events, which no login changes. An
-//! event that ends it counts only with a proof by `KILL_SWITCH_CREDENTIAL` ([`EndKey`]): whoever can write to the database cannot end it. The entry
-//! with the higher version wins, so that a kill switch that was turned on while PostgreSQL was unavailable is stored later.
+//! event that ends it counts only with a proof by `KILL_SWITCH_CREDENTIAL` ([`EndKey`]): whoever can write to the database cannot end it. Entries
+//! are merged by the rule of [`KillSwitch::replaces`], so that a kill switch that was turned on while PostgreSQL was unavailable is stored later.
 
 use arrakis_security::kill_switch::{EndKey, KillSwitch, KillSwitchScope, KillSwitchState};
 use sqlx::PgConnection;
@@ -195,7 +195,7 @@ impl KillSwitches<'_> {
                          wrote to kill_switch_events, or the services have different credentials"
                     );
                 }
-            } else if newest.as_ref().is_none_or(|(known, _)| known.version < end.version) {
+            } else if end.replaces(newest.as_ref().map(|(known, _)| known)) {
                 newest = Some((end, row.recorded_at));
             }
         }

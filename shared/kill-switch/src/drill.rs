@@ -15,7 +15,7 @@ use futures_util::future::{BoxFuture, join_all};
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::control::{KillSwitchControl, NO_SIGNING, written};
+use crate::control::{KillSwitchControl, NO_SIGNING, SIGNING, written};
 use crate::report::{Clock, Report, Step, StepDone, StepOutcome};
 use crate::webhook::Notice;
 
@@ -49,10 +49,15 @@ pub enum DrillError {
     /// A drill needs the state of every day.
     #[error("the kill switch of the platform is on")]
     KillSwitchIsOn,
+    /// The HTTP client for the write of the drill cannot be built.
+    #[error("the HTTP client cannot be built")]
+    NoClient(#[source] reqwest::Error),
 }
 
 impl KillSwitchControl {
-    /// Drills with the community of a test server. `credential` is the worker's at the discord-proxy, for the write of the drill.
+    /// Freezes the community of a test server, checks that each replica refuses a write, and ends the freeze. Needs no second factor. `credential` is
+    /// the worker's at the discord-proxy, for the write of the drill. The times of the report are from the freeze. Where the process dies, the freeze
+    /// stays until `arrakis-worker unfreeze` ends it.
     ///
     /// # Errors
     /// Why there was no drill. What fails during the drill is in the report.
@@ -67,18 +72,15 @@ impl KillSwitchControl {
         if self.proxies.is_none() {
             return Err(DrillError::NoCredential);
         }
-        let probe = Probe::new(server, credential);
+        let probe = Probe::new(server, credential).map_err(DrillError::NoClient)?;
         let name = SessionName::new(community, "drill", "operator");
         // Without Redis the step of the sessions fails, and states the reason.
         let _ = self.cache.begin_session(name, 1, Ttl::seconds(300)).await;
         let clock = Clock::start();
         let switch = self.freeze(database, community, server, by).await?;
-        let mut report = Report {
-            version: switch.version,
-            steps: vec![clock.step("freeze in PostgreSQL, and audit log", StepDone::done("stored"))],
-        };
-        let stopped = Box::pin(self.stop(clock, community, &switch, &probe)).await;
-        report.steps.extend(stopped);
+        let frozen = clock.step("freeze in PostgreSQL, and audit log", StepDone::done("stored"));
+        let mut report = Report::new(switch.version, [frozen]);
+        report.add(Box::pin(self.stop(clock, community, &switch, &probe)).await);
         for step in &mut report.steps {
             if step.outcome == StepOutcome::Done && Duration::from_millis(step.ended_ms) > LIMIT {
                 step.outcome = StepOutcome::Failed;
@@ -92,7 +94,8 @@ impl KillSwitchControl {
             reason: REASON,
         };
         self.notify(clock, notice, &mut report).await;
-        Box::pin(self.end(database, community, server, &probe, &mut report)).await;
+        let ended = Box::pin(self.end(clock, database, (community, server), &probe)).await;
+        report.add(ended);
         Ok(report)
     }
 
@@ -128,8 +131,10 @@ impl KillSwitchControl {
         })
         .await?;
         let switch = tx.kill_switches().list(None).await?.get(scope(server)).cloned();
+        // Without an entry no replica could be checked: the freeze is rolled back.
+        let switch = switch.ok_or(DrillError::NoServer)?;
         tx.commit().await?;
-        switch.ok_or(DrillError::NoServer)
+        Ok(switch)
     }
 
     /// The steps that stop the server, at the same time.
@@ -146,26 +151,17 @@ impl KillSwitchControl {
                 return StepDone::skipped(NO_SIGNING);
             };
             match signing.drill().await {
-                Ok(Some(revoked)) => StepDone::done(format!("{} accessors of tokens revoked", revoked.accessors)),
+                Ok(Some(revoked)) => StepDone::done(format!("tokens of the drill revoked: {}", revoked.accessors)),
                 Ok(None) => StepDone::skipped("the signing service has no permission for drills"),
                 Err(error) => Err(error.to_string()),
             }
         };
-        let mut steps: Vec<BoxFuture<'_, Vec<Step>>> = vec![
-            clock
-                .run("Redis", STEP_LIMIT, self.write_redis(switch))
-                .map(|step| vec![step])
-                .boxed(),
-            clock
-                .run("sessions of the community", STEP_LIMIT, sessions)
-                .map(|step| vec![step])
-                .boxed(),
-            clock
-                .run("permissions to sign", STEP_LIMIT, signing)
-                .map(|step| vec![step])
-                .boxed(),
+        let steps: Vec<BoxFuture<'_, Vec<Step>>> = vec![
+            clock.boxed("Redis", STEP_LIMIT, self.write_redis(switch)),
+            clock.boxed("sessions of the community", STEP_LIMIT, sessions),
+            clock.boxed(SIGNING, STEP_LIMIT, signing),
+            self.set_replicas(clock, switch, probe).boxed(),
         ];
-        steps.push(self.set_replicas(clock, switch, probe).boxed());
         join_all(steps).await.into_iter().flatten().collect()
     }
 
@@ -197,29 +193,25 @@ impl KillSwitchControl {
     /// Ends the freeze, whatever failed before.
     async fn end(
         &self,
+        clock: Clock,
         database: &Database,
-        community: CommunityId,
-        server: GuildId,
+        (community, server): (CommunityId, GuildId),
         probe: &Probe,
-        report: &mut Report,
-    ) {
-        let clock = Clock::start();
-        match unfreeze(database, community, server).await {
-            Ok(switch) => {
-                report
-                    .steps
-                    .push(clock.step("end of the freeze", StepDone::done("stored")));
-                report.steps.extend(self.set_replicas(clock, &switch, probe).await);
-                // Redis may only turn a switch on. This entry replaces the one of the drill, for a replica that starts now.
-                if let Err(error) = self.cache.put_kill_switches(std::iter::once(&switch)).await {
-                    tracing::warn!(%error, "Redis still has the freeze of the drill; a worker replaces it");
-                }
+    ) -> Vec<Step> {
+        let switch = match unfreeze(database, community, server).await {
+            Ok(switch) => switch,
+            Err(error) => {
+                let failed = Err(format!("{error}; `arrakis-worker unfreeze {server}` ends it"));
+                return vec![clock.step("end of the freeze", failed)];
             }
-            Err(error) => report.steps.push(clock.step(
-                "end of the freeze",
-                Err(format!("{error}; `arrakis-worker unfreeze {server}` ends it")),
-            )),
+        };
+        let mut steps = vec![clock.step("end of the freeze", StepDone::done("stored"))];
+        steps.extend(self.set_replicas(clock, &switch, probe).await);
+        // Redis may only turn a switch on. This entry replaces the one of the drill, for a replica that starts now.
+        if let Err(error) = self.cache.put_kill_switches(std::iter::once(&switch)).await {
+            tracing::warn!(%error, "Redis still has the freeze of the drill; a worker replaces it");
         }
+        steps
     }
 }
 
@@ -252,13 +244,13 @@ struct Probe {
 }
 
 impl Probe {
-    fn new(server: GuildId, credential: &Secret) -> Self {
-        let client = reqwest::Client::builder().no_proxy().timeout(LIMIT).build();
-        Self {
-            client: client.unwrap_or_default(),
+    fn new(server: GuildId, credential: &Secret) -> Result<Self, reqwest::Error> {
+        let client = reqwest::Client::builder().no_proxy().timeout(LIMIT).build()?;
+        Ok(Self {
+            client,
             server,
             credential: credential.clone(),
-        }
+        })
     }
 
     /// Sends the write until the replica refuses it since the community is frozen, or until it does not.

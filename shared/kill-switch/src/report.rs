@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use serde::Serialize;
 
 /// How a step ended.
@@ -15,6 +17,18 @@ pub enum StepOutcome {
     Skipped,
     /// It failed; the detail has the reason.
     Failed,
+}
+
+impl StepOutcome {
+    /// Its name, as in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Skipped => "skipped",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// One step.
@@ -40,6 +54,22 @@ pub struct Report {
 }
 
 impl Report {
+    /// A report of the change that made the entry of this version.
+    pub(crate) fn new(version: u64, steps: impl IntoIterator<Item = Step>) -> Self {
+        let mut report = Self {
+            version,
+            steps: Vec::new(),
+        };
+        report.add(steps);
+        report
+    }
+
+    /// Adds steps, each at the place of its end.
+    pub(crate) fn add(&mut self, steps: impl IntoIterator<Item = Step>) {
+        self.steps.extend(steps);
+        self.steps.sort_by_key(|step| step.ended_ms);
+    }
+
     /// Whether no step failed.
     #[must_use]
     pub fn is_complete(&self) -> bool {
@@ -50,9 +80,8 @@ impl Report {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let outcome = match self.outcome {
-            StepOutcome::Done => "done",
-            StepOutcome::Skipped => "skipped",
             StepOutcome::Failed => "FAILED",
+            outcome => outcome.name(),
         };
         write!(
             f,
@@ -74,7 +103,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// The beginning of a change, from which the times of its steps are measured.
+/// The beginning of a change, from which the times of all its steps are measured.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock(Instant);
 
@@ -105,11 +134,28 @@ impl Clock {
         limit: Duration,
         step: impl Future<Output = Result<StepDone, String>>,
     ) -> Step {
-        let result = match tokio::time::timeout(limit, step).await {
-            Ok(result) => result,
-            Err(_) => Err(format!("no response within {} ms", limit.as_millis())),
-        };
-        self.step(name, result)
+        self.step(name, within(limit, step).await)
+    }
+
+    /// As [`Clock::run`], for steps that run at the same time.
+    pub(crate) fn boxed<'a>(
+        self,
+        name: &'a str,
+        limit: Duration,
+        step: impl Future<Output = Result<StepDone, String>> + Send + 'a,
+    ) -> BoxFuture<'a, Vec<Step>> {
+        async move { vec![self.run(name, limit, step).await] }.boxed()
+    }
+}
+
+/// The result of a call, or that it took longer than `limit`.
+pub(crate) async fn within<T, E: fmt::Display>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, E>>,
+) -> Result<T, String> {
+    match tokio::time::timeout(limit, call).await {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no response within {} ms", limit.as_millis())),
     }
 }
 
@@ -127,5 +173,38 @@ impl StepDone {
 
     pub(crate) fn skipped(detail: impl Into<String>) -> Result<Self, String> {
         Ok(Self::Skipped(detail.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn steps_are_in_the_order_of_their_ends() {
+        let clock = Clock::start();
+        let ended_at = |ended_ms| Step {
+            ended_ms,
+            ..clock.step("a step", StepDone::done("done"))
+        };
+        let mut report = Report::new(1, [ended_at(30), ended_at(10)]);
+        report.add([ended_at(20)]);
+        let order: Vec<u64> = report.steps.iter().map(|step| step.ended_ms).collect();
+        assert_eq!(order, [10, 20, 30]);
+    }
+
+    #[test]
+    fn outcome_has_one_name() {
+        for outcome in [StepOutcome::Done, StepOutcome::Skipped, StepOutcome::Failed] {
+            assert_eq!(serde_json::to_value(outcome).unwrap(), outcome.name());
+        }
+    }
+
+    #[tokio::test]
+    async fn step_without_a_response_fails_after_its_limit() {
+        let (clock, limit) = (Clock::start(), Duration::from_millis(1));
+        let step = clock.run("a step", limit, std::future::pending()).await;
+        assert_eq!(step.outcome, StepOutcome::Failed);
+        assert_eq!(step.detail, "no response within 1 ms");
     }
 }

@@ -1,21 +1,22 @@
 //! Makes PostgreSQL, Redis and every replica of the discord-proxy equal, again and again: each worker runs it.
 //!
-//! It distributes the freezes of communities, and ends a freeze at a replica that PostgreSQL does not have; it stores a kill switch that was turned on while PostgreSQL was unavailable, and it gives the entries
-//! to a replica that started without them, or to a Redis that lost its data. Several workers that run it at the same time do no harm: an entry
-//! with the higher version wins everywhere.
+//! It distributes the freezes of communities, and ends a freeze at a replica that PostgreSQL does not have; it stores a kill switch that was turned
+//! on while PostgreSQL was unavailable, and it gives the entries to a replica that started without them, or to a Redis that lost its data. Several
+//! workers that run it at the same time do no harm: the newest entry counts everywhere ([`KillSwitch::replaces`]). What follows from an entry beside
+//! the refusal of writes is in `sync/steps.rs`.
+
+mod steps;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arrakis_db::{KillSwitchStep, StepState, StoredStep};
 use arrakis_security::kill_switch::{KillSwitch, KillSwitchScope, KillSwitchState};
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 
-use crate::control::{KillSwitchControl, pending_text};
+use crate::control::KillSwitchControl;
 use crate::proxies::ReplicaState;
-use crate::report::StepDone;
 
 /// How long one place may take. A place that hangs does not delay the others for longer.
 const PLACE_LIMIT: Duration = Duration::from_millis(800);
@@ -33,7 +34,7 @@ struct Known {
 }
 
 impl PlatformSwitch {
-    /// Whether it is on.
+    /// Whether it was on at the last tick; false before the first one.
     #[must_use]
     pub fn is_on(&self) -> bool {
         self.0.is_on.load(Ordering::Relaxed)
@@ -55,7 +56,7 @@ impl PlatformSwitch {
     }
 }
 
-/// The loop's state in one process.
+/// State of the sync in one process. The caller runs [`KillSwitchSync::tick`] at an interval.
 #[derive(Debug)]
 pub struct KillSwitchSync {
     control: KillSwitchControl,
@@ -129,12 +130,15 @@ impl KillSwitchSync {
             return None;
         }
         self.switch.set(platform.is_on);
-        tracing::warn!(
-            is_on = platform.is_on,
-            version = platform.version,
-            by = platform.by,
-            "the kill switch of the platform was changed"
-        );
+        // A process that starts while it is off has seen no change.
+        if platform.is_on || self.seen.is_some() {
+            tracing::warn!(
+                is_on = platform.is_on,
+                version = platform.version,
+                by = platform.by,
+                "the kill switch of the platform was changed"
+            );
+        }
         self.seen = Some(platform.clone());
         (!platform.is_on && platform.version > 0).then(|| platform.clone())
     }
@@ -142,10 +146,8 @@ impl KillSwitchSync {
     /// Stores the platform's entry where PostgreSQL has an older one. Freezes come from PostgreSQL.
     async fn store_platform(&self, stored: &KillSwitchState, merged: &KillSwitchState) {
         let scope = KillSwitchScope::Platform;
-        let missing = newer(merged, stored);
-        let Some(platform) = missing.iter().find(|entry| entry.scope == scope) else {
-            return;
-        };
+        let platform = merged.get(scope).filter(|entry| entry.replaces(stored.get(scope)));
+        let Some(platform) = platform else { return };
         if let Err(error) = self.control.store_found(platform).await {
             tracing::warn!(error, "the entry of the kill switch cannot be stored in PostgreSQL");
         }
@@ -157,7 +159,7 @@ impl KillSwitchSync {
         let mut writes = Vec::new();
         for replica in replicas {
             let Ok(state) = &replica.state else { continue };
-            let missing = newer(merged, state);
+            let missing = merged.newer_than(state);
             if confirms || !missing.is_empty() {
                 writes.push(async move {
                     let entries = KillSwitchState::from(missing);
@@ -181,7 +183,7 @@ impl KillSwitchSync {
 
     /// Stores what Redis lacks. When it lacks a kill switch that is on, the sessions were not revoked there either.
     async fn write_redis(&self, stored: &KillSwitchState, merged: &KillSwitchState) {
-        let missing = newer(merged, stored);
+        let missing = merged.newer_than(stored);
         // What only Redis has given to a replica, only the endpoint could end.
         if missing.is_empty() || self.control.proxies.is_none() {
             return;
@@ -198,105 +200,6 @@ impl KillSwitchSync {
             }
         }
     }
-
-    /// Does what follows from the kill switch and its end, until it succeeds. PostgreSQL has what is done, so that a process that starts repeats what
-    /// another one could not complete.
-    async fn take_steps(&mut self, merged: &KillSwitchState) {
-        let scope = KillSwitchScope::Platform;
-        let (version, is_on) = (merged.version(scope), merged.is_on(scope));
-        let is_followed = self.signing_follows == version && (!is_on || self.sessions_follow == version);
-        if is_followed {
-            return;
-        }
-        let read = self.control.read_steps(PLACE_LIMIT).await;
-        let of = |wanted: KillSwitchStep| read.iter().flatten().find(|stored| stored.step == wanted).copied();
-        let (sessions, signing) = (of(KillSwitchStep::Sessions), of(KillSwitchStep::Signing));
-        self.end_sessions(merged, sessions).await;
-        self.set_signing(merged, signing).await;
-        let is_restored = signing.is_none_or(|stored| stored.state == StepState::Restored);
-        if read.is_ok() && !is_on && !self.is_signing_revoked && is_restored {
-            // There is nothing to restore.
-            self.signing_follows = version;
-        }
-        let mut pending = Vec::new();
-        if is_on && self.sessions_follow != version {
-            pending.push(pending_text(KillSwitchStep::Sessions, is_on));
-        }
-        let has_signing = self.control.signing.is_some() && (is_on || self.is_signing_revoked);
-        if has_signing && self.signing_follows != version {
-            pending.push(pending_text(KillSwitchStep::Signing, is_on));
-        }
-        self.switch.set_pending(pending);
-    }
-
-    /// Ends the sessions once for each time that the kill switch is turned on, until that succeeds.
-    async fn end_sessions(&mut self, merged: &KillSwitchState, stored: Option<StoredStep>) {
-        let scope = KillSwitchScope::Platform;
-        let version = merged.version(scope);
-        if !merged.is_on(scope) || self.sessions_follow == version {
-            return;
-        }
-        let is_done = |stored: StoredStep| stored.version == version && stored.state != StepState::Pending;
-        if stored.is_some_and(is_done) {
-            self.sessions_follow = version;
-            return;
-        }
-        match tokio::time::timeout(PLACE_LIMIT * 4, self.control.revoke_sessions()).await {
-            Ok(Ok(_)) => {
-                self.sessions_follow = version;
-                let step = KillSwitchStep::Sessions;
-                self.control.mark(step, version, StepState::Revoked, PLACE_LIMIT).await;
-            }
-            Ok(Err(error)) => tracing::warn!(error, "sessions cannot be revoked; it is repeated"),
-            Err(_) => tracing::warn!("sessions cannot be revoked in time; it is repeated"),
-        }
-    }
-
-    /// Revokes the permissions to sign once for each time that the kill switch is turned on, and restores them once it is off, each until that
-    /// succeeds. Without a kill switch that revoked them nothing is restored: an operator may have revoked the permissions by hand.
-    async fn set_signing(&mut self, merged: &KillSwitchState, stored: Option<StoredStep>) {
-        let scope = KillSwitchScope::Platform;
-        let (version, is_on) = (merged.version(scope), merged.is_on(scope));
-        if self.signing_follows == version {
-            return;
-        }
-        let is_revoked = |stored: StoredStep| stored.version == version && stored.state == StepState::Revoked;
-        if is_on && stored.is_some_and(is_revoked) {
-            self.signing_follows = version;
-            self.is_signing_revoked = true;
-            return;
-        }
-        let was_revoked = stored.is_some_and(|stored| stored.state != StepState::Restored);
-        if !is_on && !self.is_signing_revoked && !was_revoked {
-            return;
-        }
-        self.is_signing_revoked = true;
-        let set = async {
-            match is_on {
-                true => self.control.revoke_signing().await,
-                false => self.control.restore_signing().await,
-            }
-        };
-        // While it is on, no write is sent anyway. After its end, the next confirmation of the replicas must not be late.
-        let limit = if is_on { PLACE_LIMIT * 4 } else { PLACE_LIMIT * 2 };
-        match tokio::time::timeout(limit, set).await {
-            Ok(Ok(done)) => {
-                self.signing_follows = version;
-                self.is_signing_revoked = is_on;
-                if matches!(done, StepDone::Done(_)) {
-                    let state = if is_on { StepState::Revoked } else { StepState::Restored };
-                    self.control
-                        .mark(KillSwitchStep::Signing, version, state, PLACE_LIMIT)
-                        .await;
-                }
-            }
-            Ok(Err(error)) => tracing::warn!(is_on, error, "permissions to sign cannot be changed; it is repeated"),
-            Err(_) => tracing::warn!(
-                is_on,
-                "permissions to sign cannot be changed: no response; it is repeated"
-            ),
-        }
-    }
 }
 
 /// All entries. Redis may turn a switch on, and not off. PostgreSQL has the truth about freezes: where a replica differs, the entry of PostgreSQL
@@ -306,12 +209,8 @@ fn merge(
     redis: Option<&KillSwitchState>,
     replicas: &[ReplicaState],
 ) -> KillSwitchState {
-    let mut found = KillSwitchState::default();
-    for state in replicas.iter().filter_map(|replica| replica.state.as_ref().ok()) {
-        for switch in state.switches() {
-            found.apply(switch.clone());
-        }
-    }
+    let states = replicas.iter().filter_map(|replica| replica.state.as_ref().ok());
+    let found = KillSwitchState::merged(states);
     let mut merged = database.cloned().unwrap_or_default();
     for switch in Vec::<KillSwitch>::from(found) {
         match database {
@@ -360,114 +259,11 @@ fn differs(database: &KillSwitchState, replicas: &[ReplicaState]) -> bool {
         .any(|switch| switch.scope != KillSwitchScope::Platform && corrected(database, switch).is_some())
 }
 
-/// The entries of `merged` that `state` lacks.
-fn newer(merged: &KillSwitchState, state: &KillSwitchState) -> Vec<KillSwitch> {
-    let is_newer = |entry: &&KillSwitch| {
-        let known = state.version(entry.scope);
-        entry.version > known || (entry.version == known && entry.is_on && !state.is_on(entry.scope))
-    };
-    merged.switches().filter(is_newer).cloned().collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicU32;
-
-    use arrakis_cache::{Cache, CacheOptions};
-    use arrakis_config::Secret;
-    use arrakis_security::kill_switch::{RevokeSigning, RevokeSigningError, RevokedSigning};
-    use async_trait::async_trait;
-
     use super::*;
-    use crate::settings::KillSwitchSettings;
 
-    /// A signing service that counts what it has done.
-    #[derive(Debug, Default)]
-    struct Signing {
-        is_down: AtomicBool,
-        revoked: AtomicU32,
-        restored: AtomicU32,
-    }
-
-    impl Signing {
-        fn respond(&self, count: &AtomicU32) -> Result<(), RevokeSigningError> {
-            if self.is_down.load(Ordering::Relaxed) {
-                return Err(RevokeSigningError::Unavailable("down".to_owned()));
-            }
-            count.fetch_add(1, Ordering::Relaxed);
-            Ok(())
-        }
-
-        fn counts(&self) -> (u32, u32) {
-            (
-                self.revoked.load(Ordering::Relaxed),
-                self.restored.load(Ordering::Relaxed),
-            )
-        }
-    }
-
-    #[async_trait]
-    impl RevokeSigning for Signing {
-        async fn revoke_all(&self) -> Result<RevokedSigning, RevokeSigningError> {
-            self.respond(&self.revoked)?;
-            Ok(RevokedSigning::default())
-        }
-
-        async fn restore(&self) -> Result<(), RevokeSigningError> {
-            self.respond(&self.restored)
-        }
-    }
-
-    #[tokio::test]
-    async fn permissions_to_sign_follow_the_kill_switch_until_that_succeeds() {
-        let signing = Arc::new(Signing::default());
-        let revoker: Arc<dyn RevokeSigning> = signing.clone();
-        let cache = Cache::new(&Secret::new("redis://127.0.0.1:1/0"), CacheOptions::default()).unwrap();
-        let control = KillSwitchControl::new(&KillSwitchSettings::default(), None, cache, Some(revoker)).unwrap();
-        let mut sync = KillSwitchSync::new(control, PlatformSwitch::default());
-        let scope = KillSwitchScope::Platform;
-        // This process did not see it on: an operator may have revoked the permissions by hand.
-        sync.set_signing(&state(scope, false, 1), None).await;
-        assert_eq!(signing.counts(), (0, 0));
-        for (version, is_on, counts) in [(2, true, (1, 0)), (3, false, (1, 1)), (4, true, (2, 1))] {
-            let before = signing.counts();
-            signing.is_down.store(true, Ordering::Relaxed);
-            sync.set_signing(&state(scope, is_on, version), None).await;
-            assert_eq!(signing.counts(), before, "version {version}");
-            signing.is_down.store(false, Ordering::Relaxed);
-            for _ in 0..2 {
-                sync.set_signing(&state(scope, is_on, version), None).await;
-            }
-            assert_eq!(signing.counts(), counts, "version {version}");
-        }
-    }
-
-    #[tokio::test]
-    async fn process_that_starts_restores_what_another_one_revoked() {
-        let signing = Arc::new(Signing::default());
-        let revoker: Arc<dyn RevokeSigning> = signing.clone();
-        let cache = Cache::new(&Secret::new("redis://127.0.0.1:1/0"), CacheOptions::default()).unwrap();
-        let control = KillSwitchControl::new(&KillSwitchSettings::default(), None, cache, Some(revoker)).unwrap();
-        let mut sync = KillSwitchSync::new(control, PlatformSwitch::default());
-        let off = state(KillSwitchScope::Platform, false, 3);
-        let step = |state| StoredStep {
-            step: KillSwitchStep::Signing,
-            version: 2,
-            state,
-        };
-        sync.set_signing(&off, Some(step(StepState::Restored))).await;
-        assert_eq!(signing.counts(), (0, 0), "restored already");
-        signing.is_down.store(true, Ordering::Relaxed);
-        sync.set_signing(&off, Some(step(StepState::Revoked))).await;
-        assert_eq!(signing.counts(), (0, 0));
-        signing.is_down.store(false, Ordering::Relaxed);
-        for _ in 0..2 {
-            sync.set_signing(&off, Some(step(StepState::Revoked))).await;
-        }
-        assert_eq!(signing.counts(), (0, 1));
-    }
-
-    fn state(scope: KillSwitchScope, is_on: bool, version: u64) -> KillSwitchState {
+    pub(super) fn state(scope: KillSwitchScope, is_on: bool, version: u64) -> KillSwitchState {
         KillSwitchState::from(vec![KillSwitch {
             scope,
             is_on,
@@ -509,7 +305,7 @@ mod tests {
             assert!(differs(&stored, &forged));
             let merged = merge(Some(&stored), None, &forged);
             assert_eq!((merged.is_on(scope), merged.version(scope)), (is_on, 9_001));
-            assert_eq!(newer(&merged, &state(scope, true, 9_000)).len(), 1);
+            assert_eq!(merged.newer_than(&state(scope, true, 9_000)).len(), 1);
         }
         let ended = [replica(Ok(state(scope, false, 9_000)))];
         let merged = merge(Some(&state(scope, true, 5)), None, &ended);
@@ -522,7 +318,7 @@ mod tests {
         ] {
             assert!(!differs(&stored, &[replica(Ok(found.clone()))]));
             let merged = merge(Some(&stored), None, &[replica(Ok(found.clone()))]);
-            assert!(newer(&merged, &found).is_empty());
+            assert!(merged.newer_than(&found).is_empty());
         }
         // One replica was corrected before the other one.
         let both = [
@@ -530,7 +326,7 @@ mod tests {
             replica(Ok(state(scope, true, 9_000))),
         ];
         let merged = merge(Some(&KillSwitchState::default()), None, &both);
-        assert_eq!(newer(&merged, &state(scope, true, 9_000)).len(), 1);
+        assert_eq!(merged.newer_than(&state(scope, true, 9_000)).len(), 1);
         // PostgreSQL is unavailable: the replicas keep what they have.
         assert!(merge(None, None, &forged).is_on(scope));
         let newer_in_postgres = state(scope, false, 9_500);
@@ -544,8 +340,8 @@ mod tests {
         let replicas = [replica(Err("down".to_owned())), replica(Ok(state(scope, true, 2)))];
         let merged = merge(None, None, &replicas);
         assert!(merged.is_on(scope));
-        assert_eq!(newer(&merged, &state(scope, false, 1)).len(), 1);
-        assert!(newer(&merged, &merged).is_empty());
-        assert!(newer(&merged, &state(scope, false, 3)).is_empty());
+        assert_eq!(merged.newer_than(&state(scope, false, 1)).len(), 1);
+        assert!(merged.newer_than(&merged).is_empty());
+        assert!(merged.newer_than(&state(scope, false, 3)).is_empty());
     }
 }

@@ -79,7 +79,7 @@ impl Webhook {
 }
 
 /// A text of others without effect on the form of the message.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let plain: String = text.chars().filter(|c| !c.is_control() && *c != '`').collect();
     format!("`{plain}`")
 }

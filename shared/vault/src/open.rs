@@ -1,13 +1,13 @@
 //! [`open`]: the vault of a configuration.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrakis_config::{BackupSettings, CatalogueLocation, StoreLocation};
 
 use crate::catalogue::{Catalogue, FileCatalogue};
 use crate::files::LockWait;
-use crate::sign::{LocalSigner, PublicKey, PublicKeyError, SignError, Signer};
+use crate::sign::{self, OpenSignerError, PublicKeyError, SignError, Signer};
 use crate::store::{FolderStore, ObjectStore};
 use crate::vault::{LimitPolicy, Vault, VaultParts};
 
@@ -32,11 +32,22 @@ pub enum OpenError {
     },
 }
 
+impl From<OpenSignerError> for OpenError {
+    fn from(error: OpenSignerError) -> Self {
+        match error {
+            OpenSignerError::Key(error) => Self::Key(error),
+            OpenSignerError::TrustedKey(error) => Self::TrustedKey(error),
+        }
+    }
+}
+
 /// Options of [`open`] that no variable has.
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
     /// File of the signing key where `BACKUP_SIGNING_KEY` is not set.
     pub default_key: PathBuf,
+    /// The program that requests signatures, for the log.
+    pub program: &'static str,
     /// Whether plans limit operations and the retention; `None`: where the catalogue is DynamoDB's, since a local one belongs to its owner.
     pub limits: Option<LimitPolicy>,
     /// How writes to a folder wait for each other.
@@ -83,7 +94,7 @@ pub async fn open_encrypted(
 
 async fn parts(settings: &BackupSettings, options: &OpenOptions) -> Result<VaultParts, OpenError> {
     let key = settings.signing_key.as_deref().unwrap_or(&options.default_key);
-    let signer = Arc::new(open_signer(settings, key)?);
+    let signer = sign::open_file(key, &settings.trusted_keys, options.program, Arc::new(()))?;
     parts_signed_by(settings, signer, options.limits, &options.wait).await
 }
 
@@ -115,16 +126,6 @@ async fn parts_signed_by(
 /// AWS is not configured.
 pub async fn open_store(settings: &BackupSettings) -> Result<Arc<dyn ObjectStore>, OpenError> {
     Connections::load(settings).await?.store(settings, &LockWait::default())
-}
-
-/// The key that signs, and the trusted keys. Where the file does not exist, it is created.
-///
-/// # Errors
-/// The file cannot be used, or a trusted key is invalid.
-fn open_signer(settings: &BackupSettings, key: &Path) -> Result<LocalSigner, OpenError> {
-    let signer = LocalSigner::open(key).map_err(OpenError::Key)?;
-    let trusted: Result<Vec<PublicKey>, PublicKeyError> = settings.trusted_keys.iter().map(|key| key.parse()).collect();
-    Ok(signer.trusting(trusted?))
 }
 
 /// The connections that store and catalogue share.

@@ -30,12 +30,12 @@ pub(crate) fn view(approval: Approval) -> ApprovalView {
             second_factor: decision.second_factor,
             at: decision.at,
         }),
-        signed: approval.signature.map(|signature| SignedApproval {
-            record: String::from_utf8_lossy(&signature.record).into_owned(),
-            algorithm: signature.algorithm,
-            key: signature.key,
-            version: signature.version,
-            value: signature.value,
+        signed: approval.signature.map(|signed| SignedApproval {
+            record: String::from_utf8_lossy(&signed.record).into_owned(),
+            algorithm: signed.signature.algorithm.name().to_owned(),
+            key: signed.signature.key,
+            version: signed.signature.version,
+            value: signed.signature.value,
         }),
         title: approval.title,
         risk_reasons: approval.risk_reasons,

@@ -1,10 +1,10 @@
 //! Signs the records of decisions.
 //!
-//! Only a decision that the platform's audit log has is signed ([`arrakis_db::Approvals::unsigned`]). A decision does not wait for the signer: while it is unavailable, decisions stay unsigned, and pipelines wait. Two leaders at once sign a record
-//! twice, and the first signature is kept.
+//! Only a decision that the platform's audit log has is signed ([`arrakis_db::Approvals::unsigned`]). A decision does not wait for the signer: while
+//! it is unavailable, decisions stay unsigned, and pipelines wait. Two leaders at once sign a record twice, and the first signature is kept.
 
 use arrakis_db::ApprovalSignature;
-use arrakis_security::signing::{Signature, SigningPurpose};
+use arrakis_security::signing::SigningPurpose;
 
 use crate::failure::Failure;
 use crate::services::Services;
@@ -31,20 +31,11 @@ pub async fn sign_approvals(services: &Services) -> Result<(), Failure> {
             continue;
         };
         let signature = signer.sign_for(SigningPurpose::Approval, &record).await;
-        let signature = stored(record, signature.map_err(Failure::retry)?);
+        let signature = signature.map_err(Failure::retry)?;
+        let signed = ApprovalSignature { record, signature };
         let mut tx = services.database.global().await?;
-        tx.approvals().put_signature(id, &signature).await?;
+        tx.approvals().put_signature(id, &signed).await?;
         tx.commit().await?;
     }
     Ok(())
-}
-
-fn stored(record: Vec<u8>, signature: Signature) -> ApprovalSignature {
-    ApprovalSignature {
-        record,
-        algorithm: signature.algorithm.name().to_owned(),
-        key: signature.key,
-        version: signature.version,
-        value: signature.value,
-    }
 }

@@ -24,7 +24,7 @@ impl SigningMetrics {
         let signing = Self {
             signatures: metrics.counter_vec(
                 "arrakis_worker_signatures_total",
-                "Messages that were to be signed, by purpose and outcome.",
+                "Signing requests, by purpose and outcome.",
                 &["purpose", "outcome"],
             ),
             anchor_mismatch: metrics.gauge(

@@ -4,9 +4,11 @@ use std::process::Output;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrakis_config::{Reader, Service, Source};
+use arrakis_cache::{Cache, CacheOptions, SessionName, Ttl};
+use arrakis_config::{Reader, Secret, Service, Source};
 use arrakis_db::mfa::{self, MfaOutcome};
-use arrakis_db::{Actor, KillSwitchStep, NewAuditEntry, StepState, StoredStep, UserId};
+use arrakis_db::{Actor, GuildId, KillSwitchStep, NewAuditEntry, StepState, StoredStep, UserId};
+use arrakis_kill_switch::{DrillError, KillSwitchControl, KillSwitchSettings};
 use arrakis_security::kill_switch::{EndKey, KillSwitch, KillSwitchScope, KillSwitchState, PROXY_PATH};
 use arrakis_security::mfa::{BackupCode, SecretCipher, Totp};
 use arrakis_security::signing::{self, SignError};
@@ -74,6 +76,10 @@ async fn write_error(platform: &Platform) -> Option<String> {
     error.map(|error| error.to_str().unwrap().to_owned())
 }
 
+fn cache(platform: &Platform) -> Cache {
+    Cache::new(&Secret::new(platform.redis.url()), CacheOptions::default()).unwrap()
+}
+
 /// The switches of the proxy.
 async fn switches(platform: &Platform) -> KillSwitchState {
     let url = format!("http://{}{PROXY_PATH}", platform.proxy);
@@ -103,12 +109,10 @@ async fn stored(platform: &Platform) -> KillSwitchState {
     tx.kill_switches().list(Some(&end_key())).await.unwrap()
 }
 
-/// Turns the kill switch off in PostgreSQL, in place of `off`, which needs a second factor. Returns the version of the entry.
-async fn end(platform: &Platform) -> u64 {
-    let version = stored(platform).await.version(KillSwitchScope::Platform);
-    let off = KillSwitch::ended(KillSwitchScope::Platform, version, "test", "the end");
+/// Appends an end in PostgreSQL, with its entry in the audit log.
+async fn append_end(platform: &Platform, end: &KillSwitch, key: &EndKey) {
     let mut tx = platform.database.global().await.unwrap();
-    assert!(tx.kill_switches().append(&off, Some(&end_key())).await.unwrap());
+    assert!(tx.kill_switches().append(end, Some(key)).await.unwrap());
     let entry = NewAuditEntry {
         actor: Actor::System("test".to_owned()),
         action: "kill_switch.off",
@@ -118,6 +122,13 @@ async fn end(platform: &Platform) -> u64 {
     };
     tx.audit(&entry).await.unwrap();
     tx.commit().await.unwrap();
+}
+
+/// Turns the kill switch off in PostgreSQL, in place of `off`, which needs a second factor. Returns the version of the entry.
+async fn end(platform: &Platform) -> u64 {
+    let version = stored(platform).await.version(KillSwitchScope::Platform);
+    let off = KillSwitch::ended(KillSwitchScope::Platform, version, "test", "the end");
+    append_end(platform, &off, &end_key()).await;
     off.version
 }
 
@@ -187,16 +198,9 @@ async fn kill_switch_works_without_postgres_and_a_worker_stores_it_later() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_switch_works_without_redis_and_a_worker_revokes_the_sessions_later() {
     let platform = Platform::start().await;
-    let cache = arrakis_cache::Cache::new(
-        &arrakis_config::Secret::new(platform.redis.url()),
-        arrakis_cache::CacheOptions::default(),
-    )
-    .unwrap();
-    let name = || arrakis_cache::SessionName::new(platform.community.id, "wizard", 7);
-    cache
-        .begin_session(name(), 1, arrakis_cache::Ttl::seconds(600))
-        .await
-        .unwrap();
+    let cache = cache(&platform);
+    let name = || SessionName::new(platform.community.id, "wizard", 7);
+    cache.begin_session(name(), 1, Ttl::seconds(600)).await.unwrap();
     let (code, report) = turn_on(&platform, &[("REDIS_URL", NO_REDIS)]).await;
     assert_eq!(code, Some(1), "{report:#}");
     for name in ["Redis", "sessions"] {
@@ -221,18 +225,7 @@ async fn end_without_a_valid_proof_in_postgres_ends_nothing() {
     worker.until_metric("arrakis_worker_kill_switch_on", 1.0).await;
     let version = stored(&platform).await.version(KillSwitchScope::Platform);
     let forged = KillSwitch::ended(KillSwitchScope::Platform, version, "stilgar", "the end");
-    let mut tx = platform.database.global().await.unwrap();
-    let another = EndKey::new("another-credential-of-someone");
-    assert!(tx.kill_switches().append(&forged, Some(&another)).await.unwrap());
-    let entry = NewAuditEntry {
-        actor: Actor::Operator("stilgar".to_owned()),
-        action: "kill_switch.off",
-        subject: "platform",
-        reason: None,
-        detail: json!({}),
-    };
-    tx.audit(&entry).await.unwrap();
-    tx.commit().await.unwrap();
+    append_end(&platform, &forged, &EndKey::new("another-credential-of-someone")).await;
     assert!(stored(&platform).await.is_on(KillSwitchScope::Platform));
     // A freeze that reaches the proxy shows that the worker has read PostgreSQL after the forged end.
     let mut tx = platform.tenant().await;
@@ -245,6 +238,24 @@ async fn end_without_a_valid_proof_in_postgres_ends_nothing() {
     end(&platform).await;
     let is_off = async || write_error(&platform).await.as_deref() == Some("frozen");
     eventually(is_off, "the end of the kill switch at the proxy").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn second_command_reports_that_the_kill_switch_was_on_already() {
+    let platform = Platform::start().await;
+    let (_, first) = turn_on(&platform, &[]).await;
+    assert_eq!(outcomes(&first, "kill switch"), [""; 0], "{first:#}");
+    let (code, second) = turn_on(&platform, &[]).await;
+    assert_eq!(code, Some(0), "{second:#}");
+    let before = &second["steps"][0];
+    let detail = before["detail"].as_str().unwrap();
+    assert!(
+        before["name"] == "kill switch"
+            && detail.contains("was on already")
+            && detail.contains("`stilgar`: `a leaked token`"),
+        "{second:#}"
+    );
+    assert_eq!(outcomes(&second, "discord-proxy"), ["done"], "{second:#}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -296,12 +307,8 @@ async fn enrol(platform: &Platform, key: &str, user: UserId) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_that_the_command_could_not_end_are_ended_by_a_worker() {
     let platform = Platform::start().await;
-    let cache = arrakis_cache::Cache::new(
-        &arrakis_config::Secret::new(platform.redis.url()),
-        arrakis_cache::CacheOptions::default(),
-    )
-    .unwrap();
-    let name = || arrakis_cache::SessionName::new(platform.community.id, "wizard", 7);
+    let cache = cache(&platform);
+    let name = || SessionName::new(platform.community.id, "wizard", 7);
     let (_, report) = turn_on(&platform, &[]).await;
     assert_eq!(outcomes(&report, "sessions"), ["done"]);
     let version = report["version"].as_u64().unwrap();
@@ -312,7 +319,7 @@ async fn sessions_that_the_command_could_not_end_are_ended_by_a_worker() {
         tx.commit().await.unwrap();
     };
     let begin = async || {
-        let ttl = arrakis_cache::Ttl::seconds(600);
+        let ttl = Ttl::seconds(600);
         cache.begin_session(name(), 1, ttl).await.unwrap();
     };
     begin().await;
@@ -438,11 +445,7 @@ async fn freeze_of_redis_alone_is_ended_by_a_worker_and_a_real_one_is_enforced_a
         by: String::new(),
         reason: String::new(),
     };
-    let cache = arrakis_cache::Cache::new(
-        &arrakis_config::Secret::new(platform.redis.url()),
-        arrakis_cache::CacheOptions::default(),
-    )
-    .unwrap();
+    let cache = cache(&platform);
     cache.put_kill_switches([&forged].into_iter()).await.unwrap();
     until_write_error(&platform, Some("frozen"), "the forged freeze at the proxy").await;
     let _worker = Worker::start(&environment(&platform)).await;
@@ -475,9 +478,16 @@ async fn drill_freezes_a_test_server_measures_each_step_and_ends_the_freeze() {
     for name in ["freeze in PostgreSQL", "Redis", "sessions", "end of the freeze"] {
         assert_eq!(outcomes(&report, name), ["done"], "{name}: {report:#}");
     }
-    for step in report["steps"].as_array().unwrap() {
-        assert!(step["ended_ms"].is_u64(), "{step}");
-    }
+    // Each time is from the freeze, that of the end included.
+    let steps = report["steps"].as_array().unwrap();
+    let times: Vec<u64> = steps.iter().map(|step| step["ended_ms"].as_u64().unwrap()).collect();
+    assert!(times.is_sorted(), "{report:#}");
+    let of = |name: &str| {
+        steps
+            .iter()
+            .position(|step| step["name"].as_str().unwrap().starts_with(name))
+    };
+    assert!(of("end of the freeze") > of("notice to operators"), "{report:#}");
     let mut tx = platform.tenant().await;
     assert_eq!(tx.communities().get().await.unwrap().unwrap().frozen, None);
     let entries = tx.audit_entries(5).await.unwrap();
@@ -493,4 +503,23 @@ async fn drill_freezes_a_test_server_measures_each_step_and_ends_the_freeze() {
     );
     let mut tx = platform.tenant().await;
     assert!(tx.communities().get().await.unwrap().unwrap().frozen.is_some());
+}
+
+/// The server is none of the community: no replica has an entry that could be checked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn drill_without_an_entry_of_the_server_leaves_no_freeze() {
+    let platform = Platform::start().await;
+    let proxy = format!("http://{}", platform.proxy).parse().unwrap();
+    let settings = KillSwitchSettings {
+        proxies: Some((vec![proxy], Secret::new(KILL_SWITCH_CREDENTIAL))),
+        ..KillSwitchSettings::default()
+    };
+    let database = Some(platform.database.clone());
+    let control = KillSwitchControl::new(&settings, database, cache(&platform), None).unwrap();
+    let credential = platform.discord_config(platform.proxy).credential;
+    let other = GuildId::new(4).unwrap();
+    let drilled = Box::pin(control.drill(platform.community.id, other, &credential, "stilgar")).await;
+    assert!(matches!(drilled, Err(DrillError::NoServer)), "{drilled:?}");
+    let mut tx = platform.tenant().await;
+    assert_eq!(tx.communities().get().await.unwrap().unwrap().frozen, None);
 }

@@ -2,7 +2,7 @@
 
 use arrakis_cache::{SessionName, Ttl};
 use arrakis_security::kill_switch::{KillSwitch, KillSwitchScope, REDIS_KEY};
-use arrakis_test_support::TestRedis;
+use arrakis_test_support::{MERGE_CASES, TestRedis};
 
 use crate::{assert_every_key_has_a_ttl, cache};
 
@@ -43,6 +43,29 @@ async fn older_switch_does_not_replace_a_newer_one() {
     assert_eq!(cache.put_kill_switches([&off].into_iter()).await, Ok(1));
     assert!(!cache.kill_switches().await.unwrap().is_on(KillSwitchScope::Platform));
     assert_every_key_has_a_ttl(&redis);
+}
+
+#[tokio::test]
+async fn script_merges_as_every_other_place() {
+    let redis = TestRedis::create();
+    let cache = cache(&redis);
+    for (case, base) in MERGE_CASES.into_iter().zip((1_790_000_000_000..).step_by(10)) {
+        let case = case.above(base);
+        if let Some((is_on, version)) = case.stored {
+            assert_eq!(
+                cache.put_kill_switches([&switch(is_on, version)].into_iter()).await,
+                Ok(1)
+            );
+        }
+        let received = switch(case.received.0, case.received.1);
+        let stored = cache.put_kill_switches([&received].into_iter()).await;
+        assert_eq!(stored, Ok(u64::from(case.replaces)), "{case:?}");
+        let present = cache.kill_switches().await.unwrap();
+        let present = present
+            .get(KillSwitchScope::Platform)
+            .map(|entry| (entry.is_on, entry.version));
+        assert_eq!(present, case.merged(), "{case:?}");
+    }
 }
 
 #[tokio::test]

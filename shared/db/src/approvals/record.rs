@@ -1,5 +1,6 @@
 //! The record of a decided approval, and its signature.
 
+use arrakis_security::signing::Signature;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -8,19 +9,13 @@ use uuid::Uuid;
 use super::{Approval, Approvals};
 use crate::{DbError, named_query::named};
 
-/// A signature of a record.
+/// A record with its signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApprovalSignature {
     /// The record, as it was signed.
     pub record: Vec<u8>,
-    /// Name of the algorithm.
-    pub algorithm: String,
-    /// Id of the key.
-    pub key: String,
-    /// Version of the key.
-    pub version: u32,
-    /// The signature, in base64.
-    pub value: String,
+    /// The signature.
+    pub signature: Signature,
 }
 
 /// The fields of a record, in their order. A new version has another `record`.
@@ -107,7 +102,8 @@ impl Approvals<'_> {
     ///
     /// # Errors
     /// When the database is unavailable, or the approval is not decided.
-    pub async fn put_signature(&mut self, id: Uuid, signature: &ApprovalSignature) -> Result<bool, DbError> {
+    pub async fn put_signature(&mut self, id: Uuid, signed: &ApprovalSignature) -> Result<bool, DbError> {
+        let ApprovalSignature { record, signature } = signed;
         let version = i32::try_from(signature.version).unwrap_or(i32::MAX);
         let stored = named!(
             "approval.put_signature",
@@ -115,8 +111,8 @@ impl Approvals<'_> {
                 "insert into approval_signatures (approval_id, record, algorithm, key_id, key_version, signature)
                  values ($1, $2, $3, $4, $5, $6) on conflict (approval_id) do nothing",
                 id,
-                signature.record.as_slice(),
-                signature.algorithm,
+                record.as_slice(),
+                signature.algorithm.name(),
                 signature.key,
                 version,
                 signature.value

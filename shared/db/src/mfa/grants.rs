@@ -26,7 +26,7 @@ pub struct NewGrant {
 }
 
 impl TenantTx {
-    /// Stores a grant, and deletes those that expired more than a day ago.
+    /// Stores a grant, and deletes those that expired more than a day ago. Returns when the grant expires.
     ///
     /// # Errors
     /// When the database is unavailable.

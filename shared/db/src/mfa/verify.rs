@@ -1,5 +1,5 @@
-//! The one function that decides whether a code is accepted. The worker and the api call it in a transaction, which they commit whatever
-//! the outcome is: a failure that is rolled back is not counted.
+//! The two functions that decide whether a code is accepted: [`verify`] for an operation, [`confirm`] for an enrolment. The worker and the api call
+//! them in a transaction, which they commit whatever the outcome is: a failure that is rolled back is not counted.
 
 use arrakis_security::mfa::{ProtectedOperation, SealedSecret, SecretCipher, Totp, TypedCode};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use super::{Mfa, column};
 use crate::named_query::named;
 use crate::{Actor, DbError, GlobalTx, NewAuditEntry, TenantTx, UserId};
 
-/// After each of these many wrong codes, no code is checked for a time.
+/// After every this many consecutive wrong codes, codes are refused: 15 minutes first, doubling to 24 hours.
 pub const MAX_FAILURES: u32 = 5;
 /// That time after the first [`MAX_FAILURES`] wrong codes; it doubles with every further ones.
 const FIRST_THROTTLE: Duration = Duration::minutes(15);
@@ -30,7 +30,7 @@ pub enum MfaOutcome {
         /// Further attempts before no code is checked for a time; 0: that time has begun.
         attempts_left: u32,
     },
-    /// The code, or one of a later step, was accepted before. It is not counted as wrong: it is no guess.
+    /// The code, or a one-time code of a later step, was accepted before. It is not counted as wrong: it is no guess.
     Replayed,
     /// Too many codes were wrong; this one was not checked.
     Throttled {
@@ -94,7 +94,8 @@ struct Locked {
 }
 
 /// Checks a code for this operation: six digits of an app, or a backup code. An accepted code is used up. The entry of the audit log is
-/// written in the same transaction, which the caller commits whatever the outcome is. A code that is not checked has no entry.
+/// written in the same transaction, which the caller commits whatever the outcome is. A code that is not checked has no entry. A text of
+/// another form counts as a wrong code.
 ///
 /// # Errors
 /// When the database is unavailable, or the secret cannot be decrypted.

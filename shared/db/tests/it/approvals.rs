@@ -4,6 +4,7 @@ use arrakis_db::{
     Approval, ApprovalActor, ApprovalDestination, ApprovalEventType, ApprovalSignature, ApprovalState, ApprovalVerdict,
     ApprovalVia, Database, DecisionAttempt, DecisionOutcome, NewApproval,
 };
+use arrakis_security::signing::{Algorithm, Signature};
 use arrakis_test_support::{TestDatabase, eventually};
 use sqlx::AssertSqlSafe;
 use time::{Duration, OffsetDateTime};
@@ -239,10 +240,12 @@ async fn signature_is_stored_once_for_a_decided_approval() {
     let id = submitted(&database, false, DAY).await;
     let signature = |value: &str| ApprovalSignature {
         record: b"{}".to_vec(),
-        algorithm: "ed25519".to_owned(),
-        key: "approvals".to_owned(),
-        version: 2,
-        value: value.to_owned(),
+        signature: Signature {
+            algorithm: Algorithm::Ed25519,
+            key: "approvals".to_owned(),
+            version: 2,
+            value: value.to_owned(),
+        },
     };
     let mut tx = database.global().await.unwrap();
     assert!(tx.approvals().unsigned(10).await.unwrap().is_empty());

@@ -2,6 +2,7 @@
 
 use arrakis_db::{Actor, Database, GuildId, KillSwitchStep, NewAuditEntry, StepState, TEARDOWN_FREEZE};
 use arrakis_security::kill_switch::{EndKey, KillSwitch, KillSwitchScope, KillSwitchState, TEARDOWN};
+use arrakis_test_support::MERGE_CASES;
 use serde_json::json;
 use time::OffsetDateTime;
 
@@ -80,6 +81,23 @@ async fn newest_change_counts_and_an_end_only_with_its_proof() {
     append(&database, &change(true, 13), &key()).await;
     append(&database, &change(false, 11), &key()).await;
     assert!(state(&database).await.is_on(platform));
+}
+
+/// The events are a list: the newest one counts by the rule of every other place.
+#[tokio::test]
+async fn events_are_merged_as_at_every_other_place() {
+    let (_test, database, _) = one_community().await;
+    for (case, base) in MERGE_CASES.into_iter().zip((0..).step_by(10)) {
+        let case = case.above(base);
+        for (is_on, version) in case.stored.into_iter().chain([case.received]) {
+            append(&database, &change(is_on, version), &key()).await;
+        }
+        let present = state(&database).await;
+        let present = present
+            .get(KillSwitchScope::Platform)
+            .map(|entry| (entry.is_on, entry.version));
+        assert_eq!(present, case.merged(), "{case:?}");
+    }
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ impl BackupCode {
         Self::grouped(&letters.collect::<String>())
     }
 
-    /// The codes of a person.
+    /// Generates ten new random backup codes for one person.
     #[must_use]
     pub fn generate_all() -> [Self; BACKUP_CODES] {
         std::array::from_fn(|_| Self::generate())

@@ -1,4 +1,4 @@
-//! [`ProtectedOperation`].
+//! Operations that need a second factor, and their names in JSON and the audit log.
 
 use std::fmt;
 use std::str::FromStr;

@@ -71,7 +71,7 @@ impl Totp {
         self.codes(account).to_url().unwrap_or_default()
     }
 
-    /// The code of the step at this time. For tests and for tools that stand for an app.
+    /// The code of the step at this time. For tests, and for tools that generate codes in place of an authenticator app.
     #[must_use]
     pub fn code_at(&self, at: OffsetDateTime) -> String {
         self.codes("").generate(seconds(at)).to_string()

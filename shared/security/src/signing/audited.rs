@@ -13,7 +13,7 @@ use super::{PublicKeyVersion, SignError, Signature, Signer, SigningPurpose};
 pub enum SigningOutcome {
     /// It was signed.
     Signed,
-    /// The service that holds the key did not respond.
+    /// No response, or the service is sealed, limits the rate, or the circuit breaker is open.
     Unavailable,
     /// The service refused this process.
     Refused,
@@ -56,7 +56,8 @@ impl SigningObserver for () {
     fn finished(&self, _purpose: Option<SigningPurpose>, _outcome: SigningOutcome) {}
 }
 
-/// A signer whose signatures are logged, each with who requested it, its purpose, the SHA-256 of the message, and the version of the key.
+/// Logs every signing request, successes at INFO and failures at WARN: the program that requested it, its purpose, the SHA-256 of the message, and
+/// the version of the key. Verification is not logged.
 pub struct AuditedSigner {
     inner: Arc<dyn Signer>,
     who: String,
@@ -97,14 +98,14 @@ impl AuditedSigner {
                     sha256 = digest,
                     key = signature.map(|signature| signature.key.as_str()),
                     key_version = signature.map(|signature| signature.version),
-                    "signed"
+                    "message signed"
                 ),
                 Err(error) => tracing::warn!(
                     who = self.who,
                     purpose,
                     sha256 = digest,
                     %error,
-                    "not signed"
+                    "signing failed"
                 ),
             }
         }

@@ -75,17 +75,10 @@ impl LocalSigner {
         }
     }
 
-    /// Accepts signatures by these keys too.
+    /// Accepts signatures by these keys too, beside those of earlier calls.
     #[must_use]
     pub fn trusting(mut self, keys: impl IntoIterator<Item = PublicKey>) -> Self {
         self.trusted.extend(keys);
-        self
-    }
-
-    /// Accepts signatures by these keys too.
-    #[must_use]
-    pub fn trusting_all(mut self, keys: TrustedKeys) -> Self {
-        self.trusted = keys;
         self
     }
 

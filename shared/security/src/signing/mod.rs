@@ -10,7 +10,6 @@
 
 mod audited;
 mod local;
-#[cfg(feature = "transit")]
 mod open;
 mod public_key;
 mod purpose;
@@ -25,8 +24,9 @@ use serde::{Deserialize, Serialize};
 
 pub use audited::{AuditedSigner, SigningObserver, SigningOutcome};
 pub use local::{LocalSigner, check_permissions};
+pub use open::{OpenSignerError, open_file};
 #[cfg(feature = "transit")]
-pub use open::{OpenSignerError, open, open_revoker};
+pub use open::{open, open_revoker};
 pub use public_key::{PublicKey, PublicKeyError, PublicKeyVersion};
 pub use purpose::SigningPurpose;
 #[cfg(feature = "transit")]
@@ -155,7 +155,7 @@ pub enum SignError {
     },
     /// The key is not trusted.
     #[error(
-        "it is signed by the key {key} in version {version}, which is not trusted here; if its owner is, add the public key to BACKUP_TRUSTED_KEYS"
+        "the content is signed by the key {key} in version {version}, which is not trusted here; if its owner is, add the public key to BACKUP_TRUSTED_KEYS"
     )]
     UnknownKey {
         /// Id of the key.

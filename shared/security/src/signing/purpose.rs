@@ -60,8 +60,7 @@ impl SigningPurpose {
         }
     }
 
-    /// Begin of what is signed. The prefixes of manifests, backups, deployments, exports and shadows are those of signatures that exist; none may
-    /// change.
+    /// Bytes put before the content when it is signed. Never change one: stored signatures would no longer verify.
     #[must_use]
     pub const fn prefix(self) -> &'static [u8] {
         match self {

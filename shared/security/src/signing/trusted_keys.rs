@@ -56,6 +56,15 @@ impl FromIterator<PublicKey> for TrustedKeys {
     }
 }
 
+impl IntoIterator for TrustedKeys {
+    type Item = PublicKey;
+    type IntoIter = std::vec::IntoIter<PublicKey>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
 impl Extend<PublicKey> for TrustedKeys {
     fn extend<I: IntoIterator<Item = PublicKey>>(&mut self, keys: I) {
         self.0.extend(keys);

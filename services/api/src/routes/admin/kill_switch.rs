@@ -4,7 +4,7 @@
 
 use arrakis_db::Actor;
 use arrakis_db::mfa::MfaOutcome;
-use arrakis_kill_switch::{Report, StepOutcome, TurnOff, TurnOffError};
+use arrakis_kill_switch::{Report, TurnOff, TurnOffError};
 use arrakis_security::kill_switch::KillSwitchScope;
 use axum::Json;
 use axum::extract::State;
@@ -81,11 +81,7 @@ impl From<Report> for KillSwitchReport {
         let is_complete = report.is_complete();
         let steps = report.steps.into_iter().map(|step| KillSwitchStep {
             name: step.name,
-            outcome: match step.outcome {
-                StepOutcome::Done => "done",
-                StepOutcome::Skipped => "skipped",
-                StepOutcome::Failed => "failed",
-            },
+            outcome: step.outcome.name(),
             detail: step.detail,
             ended_ms: step.ended_ms,
         });

@@ -25,8 +25,8 @@ async fn enrolled(api: &TestApi, cipher: &SecretCipher, user: u64) -> Totp {
     totp
 }
 
-#[tokio::test]
-async fn plan_of_high_risk_is_approved_with_a_code_in_a_modal() {
+/// An api with Slack, a key of a pipeline, and the second factor of an approver.
+async fn started() -> (SlackDouble, TestApi, String, Totp) {
     arrakis_runtime::install_crypto_provider();
     let slack = SlackDouble::start().await;
     let cipher: SecretCipher = SecretCipher::generate_key("test").unwrap().parse().unwrap();
@@ -38,6 +38,12 @@ async fn plan_of_high_risk_is_approved_with_a_code_in_a_modal() {
     .await;
     let key = api.key(None, &[arrakis_db::ApiKeyScope::ApprovalsWrite]).await;
     let totp = enrolled(&api, &cipher, 102).await;
+    (slack, api, key, totp)
+}
+
+#[tokio::test]
+async fn plan_of_high_risk_is_approved_with_a_code_in_a_modal() {
+    let (slack, api, key, totp) = started().await;
     let id = submitted(&api, &key, &plan(90)).await;
     slack.call("chat.postMessage", 0).await;
 
@@ -102,17 +108,7 @@ async fn plan_of_high_risk_is_approved_with_a_code_in_a_modal() {
 
 #[tokio::test]
 async fn code_that_was_used_for_one_plan_does_not_approve_another() {
-    arrakis_runtime::install_crypto_provider();
-    let slack = SlackDouble::start().await;
-    let cipher: SecretCipher = SecretCipher::generate_key("test").unwrap().parse().unwrap();
-    let used = cipher.clone();
-    let api = TestApi::start_with(|config| {
-        configure(config, Some(&slack));
-        config.mfa = Some(used);
-    })
-    .await;
-    let key = api.key(None, &[arrakis_db::ApiKeyScope::ApprovalsWrite]).await;
-    let totp = enrolled(&api, &cipher, 102).await;
+    let (slack, api, key, totp) = started().await;
     let (one, other) = (
         submitted(&api, &key, &plan(90)).await,
         submitted(&api, &key, &plan(90)).await,

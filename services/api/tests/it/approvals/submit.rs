@@ -1,5 +1,6 @@
 use arrakis_db::ApiKeyScope::ApprovalsWrite;
 use arrakis_db::{ApprovalActor, ApprovalSignature, ApprovalVia};
+use arrakis_security::signing::{Algorithm, Signature};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -116,10 +117,12 @@ async fn waiting_ends_with_the_signed_decision() {
         let record = tx.approvals().get(approval).await.unwrap().unwrap().record().unwrap();
         let signature = ApprovalSignature {
             record,
-            algorithm: "ed25519".to_owned(),
-            key: "approvals".to_owned(),
-            version: 3,
-            value: "c2lnbmF0dXJl".to_owned(),
+            signature: Signature {
+                algorithm: Algorithm::Ed25519,
+                key: "approvals".to_owned(),
+                version: 3,
+                value: "c2lnbmF0dXJl".to_owned(),
+            },
         };
         assert!(tx.approvals().put_signature(approval, &signature).await.unwrap());
         tx.commit().await.unwrap();

@@ -1,7 +1,7 @@
 //! A circuit breaker for the requests to Transit: after failures in sequence, requests are refused for a pause, then one is sent as a probe.
 //!
-//! Apart from that of the score service (`arrakis-eligibility`), which opens by a share of failures and probes by itself: here a caller waits for
-//! each request, and the next caller is the probe.
+//! The circuit breaker of the score service (`arrakis-eligibility`) is another one: it opens by a share of failures, and sends probes itself. Here a
+//! caller waits for each request, and the request of the next caller is the probe.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! The login at Vault or OpenBao: a service token, renewed before it expires.
 //!
-//! A token is renewed at two thirds of its lease, by the request that meets this time. Where the lease cannot be extended any more, or the token
+//! The first request after two thirds of the lease renews the token; other requests wait for it. Where the lease cannot be extended any more, or the token
 //! was revoked, the process logs in again. The credential of the login is read from its file at each login, so that a new one needs no restart.
 
 use std::path::Path;

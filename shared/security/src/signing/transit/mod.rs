@@ -122,10 +122,10 @@ impl TransitSigner {
         })
     }
 
-    /// Accepts signatures by these keys too.
+    /// Accepts signatures by these keys too, beside those of earlier calls.
     #[must_use]
-    pub fn trusting(mut self, keys: TrustedKeys) -> Self {
-        self.trusted = keys;
+    pub fn trusting(mut self, keys: impl IntoIterator<Item = PublicKey>) -> Self {
+        self.trusted.extend(keys);
         self
     }
 
@@ -189,6 +189,15 @@ impl TransitSigner {
         Ok(self.keys.get(version))
     }
 
+    /// Reads the public keys where none is known, so that a key that must not be used is recognised before it signs.
+    async fn load_once(&self) -> Result<(), SignError> {
+        if self.keys.is_empty() {
+            // Which version is asked for does not matter: all are read, by one request for callers that wait.
+            self.version(1).await?;
+        }
+        Ok(())
+    }
+
     /// Reads the public keys of all versions. Returns the version that signs.
     async fn load(&self) -> Result<u32, SignError> {
         let path = format!("{}/keys/{}", self.mount, self.key);
@@ -208,10 +217,7 @@ impl TransitSigner {
 #[async_trait]
 impl Signer for TransitSigner {
     async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
-        // A key that must not be used is recognised before it signs.
-        if self.keys.is_empty() {
-            self.version(1).await?;
-        }
+        self.load_once().await?;
         let signed: Signed = self.request_signatures(&json!({"input": input(message)})).await?;
         self.checked(message, &signed.signature).await
     }
@@ -231,8 +237,8 @@ impl Signer for TransitSigner {
     }
 
     async fn sign_batch(&self, messages: &[&[u8]]) -> Result<Vec<Signature>, SignError> {
-        if self.keys.is_empty() && !messages.is_empty() {
-            self.version(1).await?;
+        if !messages.is_empty() {
+            self.load_once().await?;
         }
         let mut signatures = Vec::with_capacity(messages.len());
         for part in messages.chunks(BATCH) {

@@ -1,0 +1,154 @@
+//! Turns the kill switch off: the second factor is checked and the entry stored in one transaction of PostgreSQL, and only then the places receive
+//! it.
+
+use arrakis_db::mfa::{self, MfaOutcome};
+use arrakis_db::{Actor, Database, DbError, StepState, UserId};
+use arrakis_security::kill_switch::{EndKey, KillSwitch, KillSwitchScope};
+use arrakis_security::mfa::{ProtectedOperation, SecretCipher};
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, join_all};
+use time::OffsetDateTime;
+
+use crate::control::{KillSwitchControl, SIGNING, STEP_LIMIT, entry};
+use crate::report::{Clock, Report, Step, StepDone};
+use crate::webhook::Notice;
+
+/// A request to turn the kill switch off.
+#[derive(Debug, Clone, Copy)]
+pub struct TurnOff<'a> {
+    /// The Discord user who turns it off.
+    pub user: UserId,
+    /// A code of the user's second factor.
+    pub code: &'a str,
+    /// Why.
+    pub reason: &'a str,
+}
+
+/// Why the kill switch was not turned off.
+#[derive(Debug, thiserror::Error)]
+pub enum TurnOffError {
+    /// The user is not one of `KILL_SWITCH_OPERATORS`.
+    #[error("the user {0} may not turn the kill switch off: KILL_SWITCH_OPERATORS does not contain the id")]
+    NotPermitted(UserId),
+    /// Codes cannot be checked.
+    #[error("MFA_ENCRYPTION_KEY is not set: no code can be checked, so the kill switch stays on")]
+    NoSecondFactors,
+    /// The end cannot be proven.
+    #[error("KILL_SWITCH_CREDENTIAL is not set: without it no end counts, so the kill switch stays on")]
+    NoCredential,
+    /// Another command turned it on at the same time.
+    #[error("the kill switch was turned on again meanwhile, by {by} ({reason}): it stays on")]
+    TurnedOnAgain {
+        /// Who turned it on.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// The code was not accepted.
+    #[error("{}", describe(.0))]
+    Refused(MfaOutcome),
+    /// `PostgreSQL` is unavailable.
+    #[error("PostgreSQL is unavailable, so no code can be checked, and the kill switch stays on")]
+    NoDatabase,
+    /// `PostgreSQL` failed.
+    #[error("the kill switch stays on: {0}")]
+    Database(#[from] DbError),
+}
+
+fn describe(outcome: &MfaOutcome) -> String {
+    match outcome {
+        MfaOutcome::Accepted => "the code was accepted".to_owned(),
+        MfaOutcome::NotEnrolled => "the user has no second factor; the kill switch stays on".to_owned(),
+        MfaOutcome::Wrong { attempts_left } => {
+            format!("the code is wrong ({attempts_left} attempts are left); the kill switch stays on")
+        }
+        MfaOutcome::Replayed => "the code was used before; wait for the next one; the kill switch stays on".to_owned(),
+        MfaOutcome::Throttled { until } => {
+            format!("too many codes were wrong: none is checked before {until}; the kill switch stays on")
+        }
+    }
+}
+
+impl KillSwitchControl {
+    /// Turns the kill switch off. Needs a valid second-factor code of a user listed in `KILL_SWITCH_OPERATORS`.
+    ///
+    /// # Errors
+    /// Why it stays on.
+    pub async fn turn_off(&self, cipher: Option<&SecretCipher>, request: TurnOff<'_>) -> Result<Report, TurnOffError> {
+        let clock = Clock::start();
+        let database = self.database.as_ref().ok_or(TurnOffError::NoDatabase)?;
+        let cipher = cipher.ok_or(TurnOffError::NoSecondFactors)?;
+        let key = self.key.as_ref().ok_or(TurnOffError::NoCredential)?;
+        let (present, stored) = tokio::join!(self.present(), self.read_database(STEP_LIMIT));
+        let present = present.map_or(0, |present| present.version);
+        // A database that responds slowly has the version, too.
+        let stored = stored.map_or(0, |state| state.version(KillSwitchScope::Platform));
+        let present = present.max(stored);
+        let switch = Box::pin(self.store_end(database, (cipher, key), present, request)).await?;
+        tracing::warn!(
+            by = switch.by,
+            reason = switch.reason,
+            version = switch.version,
+            "the kill switch is turned off"
+        );
+        let stored = clock.step("PostgreSQL and audit log", StepDone::done("stored"));
+        let mut report = Report::new(switch.version, [stored]);
+        let steps: Vec<BoxFuture<'_, Vec<Step>>> = vec![
+            self.write_proxies(clock, &switch).boxed(),
+            clock.boxed("Redis", STEP_LIMIT, self.write_redis(&switch)),
+            clock.boxed(SIGNING, STEP_LIMIT, self.restore_signing()),
+        ];
+        report.add(join_all(steps).await.into_iter().flatten());
+        self.mark_done(&report, StepState::Restored).await;
+        let notice = Notice {
+            title: "Arrakis: the kill switch is off",
+            is_alarm: false,
+            by: &switch.by,
+            reason: request.reason,
+        };
+        self.notify(clock, notice, &mut report).await;
+        Ok(report)
+    }
+
+    /// Checks the code and stores the entry, in one transaction.
+    async fn store_end(
+        &self,
+        database: &Database,
+        (cipher, key): (&SecretCipher, &EndKey),
+        present: u64,
+        request: TurnOff<'_>,
+    ) -> Result<KillSwitch, TurnOffError> {
+        let TurnOff { user, code, reason } = request;
+        let mut tx = database.global().await?;
+        if !self.operators.contains(&user.get()) {
+            tx.audit(&entry(Actor::Member(user), "kill_switch.off_refused", Some(reason)))
+                .await?;
+            tx.commit().await?;
+            return Err(TurnOffError::NotPermitted(user));
+        }
+        let stored = tx.kill_switches().list(Some(key)).await?;
+        if let Some(newer) = stored
+            .get(KillSwitchScope::Platform)
+            .filter(|entry| entry.version > present)
+        {
+            return Err(TurnOffError::TurnedOnAgain {
+                by: newer.by.clone(),
+                reason: newer.reason.clone(),
+            });
+        }
+        let operation = ProtectedOperation::KillSwitchOff;
+        let outcome = mfa::verify(&mut tx, cipher, user, code, operation, OffsetDateTime::now_utc()).await?;
+        if outcome != MfaOutcome::Accepted {
+            // A failure that is rolled back would not be counted.
+            tx.commit().await?;
+            return Err(TurnOffError::Refused(outcome));
+        }
+        // One more than what was on when the request began: a kill switch that is turned on meanwhile has a higher version, and stays on.
+        let switch = KillSwitch::ended(KillSwitchScope::Platform, present, &user.to_string(), reason);
+        tx.kill_switches().append(&switch, Some(key)).await?;
+        tx.audit(&entry(Actor::Member(user), "kill_switch.off", Some(reason)))
+            .await?;
+        tx.commit().await?;
+        Ok(switch)
+    }
+}
