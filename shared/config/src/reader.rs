@@ -415,7 +415,10 @@ mod tests {
         for variable in [&DISCORD_TOKEN, &SHARD_COUNT] {
             let error = load(&[], |r| r.refuse::<()>(variable, "another variable requires it"));
             let error = error.unwrap_err().to_string();
-            let wanted = format!("{} is not set\n    why:     another variable requires it", variable.name);
+            let wanted = format!(
+                "{} is not set\n    why:     another variable requires it",
+                variable.name
+            );
             assert!(error.contains(&wanted) && !error.contains("[redacted]"), "{error}");
         }
     }

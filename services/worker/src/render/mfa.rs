@@ -68,7 +68,11 @@ fn modal(custom_id: String, title: &str, field: Component) -> InteractionRespons
 /// The modal that asks for a code before the button with this custom id is handled. `None` for a custom id without arguments.
 pub fn guard_modal(button: &str) -> Option<InteractionResponseData> {
     let (name, rest) = button.split_once(':')?;
-    Some(modal(format!("{name}:{GUARD}:{rest}"), "Confirm by a code", code_field()))
+    Some(modal(
+        format!("{name}:{GUARD}:{rest}"),
+        "Confirm by a code",
+        code_field(),
+    ))
 }
 
 /// The modal for the first code: there are no backup codes before it.
