@@ -322,8 +322,10 @@ fn report_problem(problem: &Problem) {
 /// Reports what a migration of verifications did.
 pub(super) fn report_migrated(counts: &MigratedVerifications) {
     report(format_args!(
-        "migrated {} wallet verifications to the registry ({} of them removed since); {} were there already",
-        counts.migrated, counts.removed, counts.already_there
+        "migrated {} to the registry ({} of them removed since); {} were there already",
+        counted(counts.migrated, "wallet verification"),
+        counts.removed,
+        counts.already_there
     ));
     for (conflict, count) in &counts.conflicts {
         report(format_args!("not migrated: {count} with the conflict {conflict}"));
