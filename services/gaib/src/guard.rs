@@ -8,6 +8,7 @@
 use arrakis_contracts::servers::{RequestGrant, ServerOperation, UseGrant};
 use arrakis_iac::model::{Kind, Snowflake};
 use arrakis_iac::plan::{Action, Plan};
+use arrakis_security::mfa::TypedCode;
 
 use crate::arguments::platform::PlatformArguments;
 use crate::context::Context;
@@ -122,6 +123,7 @@ async fn check(
             context.prompt.ask(&question, "Code: ", MFA_OPTION).await?
         }
     };
+    check_form(&code)?;
     let request = RequestGrant {
         operation,
         plan_digest: digest.to_owned(),
@@ -141,4 +143,32 @@ async fn check(
     Err(Failure::new(
         "the api confirms another operation than the requested one; nothing was deleted",
     ))
+}
+
+/// Refuses a text that is no code. The platform would count it as a wrong one.
+fn check_form(code: &str) -> Result<()> {
+    if TypedCode::read(code).is_some() {
+        return Ok(());
+    }
+    let failure = Failure::new(
+        "the code of the second factor has another form: it is six digits, or a backup code such as abcd-efgh-ijkl-mnop; it was not \
+         sent, and nothing was deleted",
+    );
+    Err(failure.help("run the same command again with such a code"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_another_form_is_no_code() {
+        for code in ["123456", "123 456", "abcd-efgh-ijkl-mnop"] {
+            assert!(check_form(code).is_ok(), "{code}");
+        }
+        for text in ["", "12345", "1234567", "abcdef"] {
+            let refused = check_form(text).unwrap_err();
+            assert!(refused.summary().contains("it was not sent"), "{text}");
+        }
+    }
 }

@@ -69,14 +69,15 @@ impl ConfigProblem {
         }
     }
 
-    pub(crate) fn invalid(variable: &Variable, value: &str, reason: impl Into<String>) -> Self {
+    /// `value` is `None` where the variable is not set.
+    pub(crate) fn invalid(variable: &Variable, value: Option<&str>, reason: impl Into<String>) -> Self {
+        let shown = |value| match variable.secret {
+            true => REDACTED.to_owned(),
+            false => printable(value),
+        };
         Self {
             key: variable.name.to_owned(),
-            value: Some(if variable.secret {
-                REDACTED.to_owned()
-            } else {
-                printable(value)
-            }),
+            value: value.map(shown),
             reason: reason.into(),
             example: variable.assignment(),
         }

@@ -301,10 +301,11 @@ impl Reader {
         }
     }
 
-    /// Records that a value is refused. Returns `None` for use with `return`.
+    /// Records that a value is refused, or that a variable is missing that other variables require. Returns `None` for use with `return`.
     pub fn refuse<T>(&mut self, variable: &Variable, reason: impl Into<String>) -> Option<T> {
-        let value = self.raw(variable).unwrap_or_default();
-        self.problems.push(ConfigProblem::invalid(variable, &value, reason));
+        let value = self.raw(variable);
+        let problem = ConfigProblem::invalid(variable, value.as_deref(), reason);
+        self.problems.push(problem);
         None
     }
 
@@ -407,6 +408,19 @@ mod tests {
         let error = load(&[], |r| r.secret(&DISCORD_TOKEN)).unwrap_err().to_string();
         assert!(error.contains("DISCORD_TOKEN is not set"), "{error}");
         assert!(error.contains("example: DISCORD_TOKEN="), "{error}");
+    }
+
+    #[test]
+    fn refused_variable_without_a_value_is_not_set() {
+        for variable in [&DISCORD_TOKEN, &SHARD_COUNT] {
+            let error = load(&[], |r| r.refuse::<()>(variable, "another variable requires it"));
+            let error = error.unwrap_err().to_string();
+            let wanted = format!(
+                "{} is not set\n    why:     another variable requires it",
+                variable.name
+            );
+            assert!(error.contains(&wanted) && !error.contains("[redacted]"), "{error}");
+        }
     }
 
     #[test]

@@ -122,6 +122,13 @@ impl Platform {
         code.expose().to_owned()
     }
 
+    /// How many codes were counted as wrong or used.
+    pub(crate) async fn refused_codes(&self) -> usize {
+        let mut tx = self.database.tenant(self.community).await.unwrap();
+        let entries = tx.audit_entries(100).await.unwrap();
+        entries.iter().filter(|entry| entry.action == "mfa.refused").count()
+    }
+
     /// The community.
     pub(crate) async fn record(&self) -> Community {
         let mut tx = self.database.tenant(self.community).await.unwrap();

@@ -13,11 +13,10 @@ use arrakis_security::ApiKeySecret;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
 use super::database::community_of;
-use super::output::{print, print_json, printable, report};
+use super::output::{print, print_json, printable, report, time_text};
 use super::with_config;
 
 /// Schemes of a PostgreSQL URL.
@@ -210,11 +209,11 @@ impl Create {
         }
         if self.json {
             print_json(
-                &json!({"id": key.id, "key": secret.expose(), "expires_at": timestamp(key.expires_at), "scopes": scopes}),
+                &json!({"id": key.id, "key": secret.expose(), "expires_at": time_text(key.expires_at), "scopes": scopes}),
             )?;
         } else {
             print(secret.expose())?;
-            let end = timestamp(key.expires_at);
+            let end = time_text(key.expires_at);
             report(format_args!(
                 "created the key {subject}, valid until {end}; it is not stored and cannot be shown again"
             ));
@@ -292,10 +291,10 @@ fn as_json(key: &ApiKey, now: OffsetDateTime) -> Value {
         "state": state(key, now),
         "created_by": key.created_by,
         "user": key.user,
-        "created_at": timestamp(key.created_at),
-        "expires_at": timestamp(key.expires_at),
-        "revoked_at": key.revoked_at.map(timestamp),
-        "last_used_at": key.last_used_at.map(timestamp),
+        "created_at": time_text(key.created_at),
+        "expires_at": time_text(key.expires_at),
+        "revoked_at": key.revoked_at.map(time_text),
+        "last_used_at": key.last_used_at.map(time_text),
     })
 }
 
@@ -311,16 +310,10 @@ fn summary(key: &ApiKey, now: OffsetDateTime) -> String {
             || "all communities".to_owned(),
             |community| format!("the community {community}")
         ),
-        timestamp(key.expires_at),
-        key.last_used_at.map_or_else(|| "never".to_owned(), timestamp),
+        time_text(key.expires_at),
+        key.last_used_at.map_or_else(|| "never".to_owned(), time_text),
         printable(&key.created_by)
     )
-}
-
-/// To the second: the value is for people.
-fn timestamp(at: OffsetDateTime) -> String {
-    let at = at.replace_nanosecond(0).unwrap_or(at);
-    at.format(&Rfc3339).unwrap_or_else(|_| at.to_string())
 }
 
 async fn revoke(url: &Secret, owner: &Owner, id: Uuid, by: &str) -> anyhow::Result<ExitCode> {

@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::database::{connect, database_url};
-use super::output::{print, print_json, printable, report};
+use super::output::{counted, print, print_json, printable, report};
 use super::signer::{open_signer, remember_public_keys};
 use super::with_config;
 use crate::configuration::{self, Shadow, ShadowStore};
@@ -178,7 +178,7 @@ async fn history(shadows: &ShadowStore, guild: GuildId, limit: usize, json: bool
             }
         }
     }
-    report(format_args!("{} versions in the store", versions.len()));
+    report(format_args!("{} in the store", counted(versions.len(), "version")));
     Ok(exit)
 }
 
@@ -242,7 +242,7 @@ async fn community(database: &Database, guild: GuildId) -> anyhow::Result<Commun
 
 async fn verify(database: &Database, shadows: &ShadowStore, guilds: &[GuildId]) -> anyhow::Result<ExitCode> {
     let communities = communities(database, guilds).await?;
-    let mut problems = 0;
+    let mut problems = 0_u32;
     for (guild, community) in &communities {
         if let Some(problem) = configuration::compare(database, shadows, *guild, *community).await? {
             problems += 1;
@@ -257,8 +257,9 @@ async fn verify(database: &Database, shadows: &ShadowStore, guilds: &[GuildId]) 
         }
     }
     report(format_args!(
-        "{} servers compared, {problems} problems",
-        communities.len()
+        "{} compared, {}",
+        counted(communities.len(), "server"),
+        counted(problems, "problem")
     ));
     report_unverified(shadows);
     Ok(if problems == 0 {
@@ -408,8 +409,8 @@ async fn rebuild_all(rebuild: &Rebuild<'_>, guilds: &[GuildId]) -> anyhow::Resul
     report_unverified(rebuild.shadows);
     let verb = if rebuild.dry_run { "would be created" } else { "created" };
     report(format_args!(
-        "{} servers in the store: {created} {verb}, {failed} failed",
-        servers.len()
+        "{} in the store: {created} {verb}, {failed} failed",
+        counted(servers.len(), "server")
     ));
     if created > 0 && !rebuild.dry_run {
         report(

@@ -1,20 +1,20 @@
 //! `arrakis-worker mfa`: the second factor of an operator, its reset, and the keys that encrypt secrets.
 
-use std::io::{self, BufRead as _};
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use arrakis_config::{Reader, Secret, variables};
 use arrakis_db::mfa::{MfaOutcome, confirm};
 use arrakis_db::{Actor, Admin, Database, DatabaseOptions, NewAuditEntry, UserId};
-use arrakis_security::mfa::{BackupCode, SecretCipher, Totp};
+use arrakis_security::mfa::{BackupCode, SecretCipher, Totp, TypedCode};
 use clap::Subcommand;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
+use super::codes::read_code;
 use super::database::{connect, database_url};
-use super::output::{print, report};
+use super::output::{counted, print, report, time_text};
 use super::with_config;
 use crate::render::qr;
 
@@ -41,7 +41,7 @@ pub(super) enum MfaTask {
         #[arg(value_name = "USER_ID")]
         user: UserId,
     },
-    /// Removes the second factor of a Discord user who has lost phone and backup codes
+    /// Removes the second factor of a Discord user who has lost phone and backup codes, and ends a time in which no code is checked
     Reset {
         /// Id of the Discord user
         #[arg(value_name = "USER_ID")]
@@ -141,14 +141,21 @@ async fn enrol(database: &Database, cipher: &SecretCipher, user: UserId, by: Str
     tx.audit(&entry(by, "mfa.enrol_begin", &subject, None, json!({})))
         .await?;
     tx.commit().await?;
-    print(qr::terminal(&totp.address(&subject))?)?;
+    if io::stdout().is_terminal() {
+        print(qr::terminal(&totp.address(&subject))?)?;
+    } else {
+        report("Standard output is no terminal: there is no QR code.");
+    }
     print(format_args!(
         "Without a camera, type this into the app: {}",
         totp.secret_text()
     ))?;
     for attempt in 1..=ATTEMPTS {
-        report("Enter the six digits that the app shows:");
-        let code = read_line()?;
+        let code = read_code("Enter the six digits that the app shows:")?;
+        if !matches!(TypedCode::read(&code), Some(TypedCode::OneTime(_))) {
+            report("This is no code of an app: it is not counted as a wrong one.");
+            continue;
+        }
         let codes = BackupCode::generate_all();
         match confirm_with(database, cipher, user, &code, &codes).await? {
             MfaOutcome::Accepted => {
@@ -165,7 +172,7 @@ async fn enrol(database: &Database, cipher: &SecretCipher, user: UserId, by: Str
             }
             MfaOutcome::Wrong { .. } => break,
             MfaOutcome::Throttled { until } => {
-                bail!("too many codes were wrong; none is checked until {}", text(until))
+                bail!("too many codes were wrong; none is checked until {}", time_text(until))
             }
             MfaOutcome::NotEnrolled | MfaOutcome::Replayed => {
                 bail!("another enrolment of the user {user} was begun or confirmed meanwhile")
@@ -173,16 +180,6 @@ async fn enrol(database: &Database, cipher: &SecretCipher, user: UserId, by: Str
         }
     }
     bail!("no code was right, so there is no second factor; run the command again for another QR code")
-}
-
-/// A line of standard input, read while nothing else runs.
-fn read_line() -> anyhow::Result<String> {
-    let mut line = String::new();
-    let bytes = io::stdin().lock().read_line(&mut line).context("reading the code")?;
-    if bytes == 0 {
-        bail!("no code was read: standard input is closed");
-    }
-    Ok(line)
 }
 
 async fn confirm_with(
@@ -210,12 +207,12 @@ async fn status(database: &Database, user: UserId) -> anyhow::Result<ExitCode> {
         Some((status, since)) => {
             let throttled = status
                 .throttled_until
-                .map(|until| format!(", no code is checked until {}", text(until)))
+                .map(|until| format!(", no code is checked until {}", time_text(until)))
                 .unwrap_or_default();
             print(format_args!(
-                "{user}  since {}  {} backup codes{throttled}",
-                text(since),
-                status.backup_codes
+                "{user}  since {}  {}{throttled}",
+                time_text(since),
+                counted(status.backup_codes, "backup code")
             ))?;
             Ok(ExitCode::SUCCESS)
         }
@@ -236,7 +233,8 @@ async fn reset(database: &Database, user: UserId, reason: &str, by: String) -> a
         .await?;
     tx.commit().await?;
     report(format_args!(
-        "the second factor of the user {user} is removed; /mfa enrol sets another one up"
+        "the second factor of the user {user} is removed, with its count of wrong codes; /mfa enrol, or `arrakis-worker mfa enrol {user}`, \
+         sets another one up"
     ));
     Ok(ExitCode::SUCCESS)
 }
@@ -252,7 +250,7 @@ async fn rotate_key(admin: &Admin, cipher: &SecretCipher, by: String) -> anyhow:
         for (user, sealed) in secrets {
             let secret = cipher
                 .open(user.get(), &sealed)
-                .with_context(|| format!("the secret of the user {user}; {changed} secrets were encrypted again"))?;
+                .with_context(|| format!("the secret of the user {user}; encrypted again before it: {changed}"))?;
             let new = cipher.seal(user.get(), &secret)?;
             let mut tx = admin.database().global().await?;
             // One that changed meanwhile is read again.
@@ -265,14 +263,14 @@ async fn rotate_key(admin: &Admin, cipher: &SecretCipher, by: String) -> anyhow:
     let key = cipher.current_key_id();
     tx.audit(&entry(by, "mfa.rotate_key", key, None, detail)).await?;
     tx.commit().await?;
-    report(format_args!(
-        "{changed} secrets were encrypted by the key {key}; the other keys can be removed"
-    ));
+    match changed {
+        0 => report(format_args!(
+            "every secret is encrypted by the key {key} already; the other keys can be removed"
+        )),
+        changed => report(format_args!(
+            "{} encrypted again, by the key {key}; the other keys can be removed",
+            counted(changed, "secret")
+        )),
+    }
     Ok(ExitCode::SUCCESS)
-}
-
-/// To the second: the value is for people.
-fn text(at: OffsetDateTime) -> String {
-    let at = at.replace_nanosecond(0).unwrap_or(at);
-    at.format(&Rfc3339).unwrap_or_else(|_| at.to_string())
 }

@@ -7,6 +7,7 @@ mod api_key;
 mod audit;
 mod backup;
 mod canary;
+mod codes;
 mod commands;
 mod configurations;
 mod database;
@@ -34,7 +35,7 @@ use std::future::Future;
 use std::process::ExitCode;
 
 use arrakis_causes::causes;
-use arrakis_config::{EXIT_CODE, Reader, Service, Source, variables};
+use arrakis_config::{ConfigErrors, EXIT_CODE, Reader, Service, Source, variables};
 use arrakis_db::DbError;
 use arrakis_runtime::{HealthCheck, Threads, fail_point, install_crypto_provider};
 use clap::{Parser, Subcommand};
@@ -155,22 +156,40 @@ pub fn run(arguments: Arguments) -> ExitCode {
     }
 }
 
+/// The configuration of a task, and the points at which a test lets it fail.
+type Loaded<C> = (C, Option<fail_point::Spec>);
+
 /// Reads the configuration of a task and runs the task.
 fn with_config<C, F>(read: impl FnOnce(&mut Reader) -> Option<C>, task: impl FnOnce(C) -> F) -> ExitCode
 where
     F: Future<Output = anyhow::Result<ExitCode>>,
 {
+    match load(Source::environment(), read) {
+        Ok(loaded) => run_loaded(loaded, task),
+        Err(errors) => invalid(&errors),
+    }
+}
+
+/// Reads the configuration of a task.
+fn load<C>(source: Source, read: impl FnOnce(&mut Reader) -> Option<C>) -> Result<Loaded<C>, ConfigErrors> {
     let read = |reader: &mut Reader| {
         let fail_points = reader.optional(&variables::ARRAKIS_FAIL_POINTS);
         Some((read(reader)?, fail_points?))
     };
-    let (config, fail_points) = match Reader::load(Service::Worker, Source::environment(), read) {
-        Ok(config) => config,
-        Err(errors) => {
-            report(&errors);
-            return ExitCode::from(EXIT_CODE);
-        }
-    };
+    Reader::load(Service::Worker, source, read)
+}
+
+/// Reports an invalid configuration.
+fn invalid(errors: &ConfigErrors) -> ExitCode {
+    report(errors);
+    ExitCode::from(EXIT_CODE)
+}
+
+/// Runs a task whose configuration was read.
+fn run_loaded<C, F>((config, fail_points): Loaded<C>, task: impl FnOnce(C) -> F) -> ExitCode
+where
+    F: Future<Output = anyhow::Result<ExitCode>>,
+{
     if let Err(error) = fail_point::arm(fail_points.unwrap_or_default()) {
         report(format_args!(
             "arrakis-worker: {}: {error}",
@@ -186,6 +205,9 @@ where
         .and_then(|runtime| runtime.block_on(task(config)));
     result.unwrap_or_else(|error| {
         report(format_args!("arrakis-worker: {}", causes(error.as_ref())));
+        if signer::is_refused(&error) {
+            report(signer::REFUSED_HELP);
+        }
         match error.downcast_ref::<DbError>() {
             Some(DbError::Login(_)) => ExitCode::from(EXIT_CODE),
             _ => ExitCode::FAILURE,

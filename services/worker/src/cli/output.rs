@@ -3,7 +3,10 @@
 use std::fmt::Display;
 use std::io::{self, Write as _};
 
+use arrakis_iac::grammar::plural;
 use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// Writes a message for the operator to standard error. A closed standard error is ignored.
 pub(super) fn report(message: impl Display) {
@@ -63,6 +66,20 @@ pub(super) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A number with its noun: `1 event`, `2 events`, `0 identities`.
+pub(super) fn counted(count: impl TryInto<u64>, noun: &str) -> String {
+    match count.try_into().unwrap_or(u64::MAX) {
+        1 => format!("1 {noun}"),
+        count => format!("{count} {}", plural(noun)),
+    }
+}
+
+/// A time for people: to the second.
+pub(super) fn time_text(at: OffsetDateTime) -> String {
+    let at = at.replace_nanosecond(0).unwrap_or(at);
+    at.format(&Rfc3339).unwrap_or_else(|_| at.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,6 +92,13 @@ mod tests {
             printable(UNTRUSTED),
             "a\\u{1b}[2Jb\\u{d}\\u{a}c\\u{7f}\\u{9b}31m\\u{202e}d\\u{2028}é沙"
         );
+    }
+
+    #[test]
+    fn one_is_singular() {
+        assert_eq!(counted(1_usize, "API key"), "1 API key");
+        assert_eq!(counted(0_u32, "identity"), "0 identities");
+        assert_eq!(counted(2_u64, "anchor"), "2 anchors");
     }
 
     #[test]

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use arrakis_causes::causes;
+use arrakis_config::Secret;
 use arrakis_config::variables::{DATABASE_OWNER_URL, DATABASE_URL};
-use arrakis_config::{Reader, Secret};
 use arrakis_db::registry::{
     Account, IdentityId, IdentityRecord, IdentityStatus, IdentityWallet, MigratedVerifications, Problem, VerifyReport,
     migrate_verifications,
@@ -20,9 +21,8 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::database::database_url;
-use super::output::{print, print_json, printable, report};
-use super::signer::{SignerConfig, remember_public_keys};
+use super::output::{counted, print, print_json, printable, report};
+use super::signer::{REFUSED_HELP, SignerConfig, is_refused, remember_public_keys};
 use super::with_config;
 use crate::registry_anchors::{AnchorProblem, NamedAnchor, anchor_of, compare};
 
@@ -102,17 +102,17 @@ impl RegistryTask {
     pub(super) fn run(self) -> ExitCode {
         let schemes = &["postgres", "postgresql"];
         match self {
-            Self::Verify { anchor, json } => with_config(with_signer, move |(url, config)| async move {
-                verify(&url, &config, &anchor, json).await
+            Self::Verify { anchor, json } => {
+                with_config(SignerConfig::read_with_database, move |(url, config)| async move {
+                    verify(&url, &config, &anchor, json).await
+                })
+            }
+            Self::Head => with_config(SignerConfig::read_with_database, move |(url, config)| async move {
+                head(&url, &config).await
             }),
-            Self::Head => with_config(
-                with_signer,
-                move |(url, config)| async move { head(&url, &config).await },
-            ),
-            Self::Anchor => with_config(
-                with_signer,
-                move |(url, config)| async move { anchor(&url, &config).await },
-            ),
+            Self::Anchor => with_config(SignerConfig::read_with_database, move |(url, config)| async move {
+                anchor(&url, &config).await
+            }),
             Self::Replay(replay) => with_config(
                 |reader| reader.secret_url(&DATABASE_URL, schemes),
                 move |url| async move { replay.run(&url).await },
@@ -142,21 +142,18 @@ async fn connect(url: &Secret) -> anyhow::Result<Database> {
     Ok(Database::connect(url, options).await?)
 }
 
-fn with_signer(reader: &mut Reader) -> Option<(Secret, SignerConfig)> {
-    let url = database_url(reader);
-    let config = SignerConfig::read(reader);
-    Some((url?, config?))
-}
-
 /// What `verify` found.
 #[derive(Debug, Serialize)]
 struct Verified {
     #[serde(flatten)]
     chain: VerifyReport,
-    /// Number of anchors that the chain was compared with; `None` where none are configured.
+    /// Number of anchors that the chain was compared with; `None` where none are configured, or they could not be read.
     anchors: Option<usize>,
     /// The first anchor that the chain contradicts.
     anchor_problem: Option<AnchorProblem>,
+    /// Why the chain could not be compared with its anchors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_compared: Option<String>,
 }
 
 async fn verify(url: &Secret, config: &SignerConfig, files: &[PathBuf], json: bool) -> anyhow::Result<ExitCode> {
@@ -164,38 +161,37 @@ async fn verify(url: &Secret, config: &SignerConfig, files: &[PathBuf], json: bo
     let chain = database.verify_registry().await?;
     let compared = compare_with_anchors(&database, config, files).await;
     database.close();
-    let (anchors, anchor_problem) = match compared {
-        Ok(compared) => compared,
-        Err(error) => {
-            if let Some(problem) = &chain.problem {
-                report_problem(problem);
-            }
-            return Err(error);
-        }
+    let (compared, error) = match compared {
+        Ok(compared) => (compared, None),
+        Err(error) => (None, Some(error)),
     };
     let verified = Verified {
         chain,
-        anchors,
-        anchor_problem,
+        anchors: compared.as_ref().map(|(count, _)| *count),
+        anchor_problem: compared.and_then(|(_, problem)| problem),
+        not_compared: error.as_ref().map(|error| causes(error.as_ref())),
     };
     if json {
         print_json(&verified)?;
     } else {
         report_verified(&verified);
     }
-    let is_sound = verified.chain.problem.is_none() && verified.anchor_problem.is_none();
+    if error.as_ref().is_some_and(is_refused) {
+        report(REFUSED_HELP);
+    }
+    let is_sound = verified.chain.problem.is_none() && verified.anchor_problem.is_none() && error.is_none();
     Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Number of anchors, and the first one that the chain contradicts.
+/// Number of anchors, and the first one that the chain contradicts; `None` where none are configured.
 async fn compare_with_anchors(
     database: &Database,
     config: &SignerConfig,
     files: &[PathBuf],
-) -> anyhow::Result<(Option<usize>, Option<AnchorProblem>)> {
+) -> anyhow::Result<Option<(usize, Option<AnchorProblem>)>> {
     match read_anchors(config, files).await? {
-        Some(anchors) => Ok((Some(anchors.len()), compare(database, &anchors).await?)),
-        None => Ok((None, None)),
+        Some(anchors) => Ok(Some((anchors.len(), compare(database, &anchors).await?))),
+        None => Ok(None),
     }
 }
 
@@ -278,15 +274,22 @@ fn report_verified(verified: &Verified) {
     let chain = &verified.chain;
     match &chain.problem {
         None => report(format_args!(
-            "the chain is complete: {} events, {} identities; the head is event {} with the hash {}",
-            chain.events, chain.identities, chain.head.sequence, chain.head.hash
+            "the chain is complete: {}, {}; the head is event {} with the hash {}",
+            counted(chain.events, "event"),
+            counted(chain.identities, "identity"),
+            chain.head.sequence,
+            chain.head.hash
         )),
         Some(problem) => report_problem(problem),
     }
-    match (&verified.anchor_problem, verified.anchors) {
-        (Some(problem), _) => report_anchor_problem(problem),
-        (None, Some(count)) => report(format_args!("the chain agrees with {count} anchors")),
-        (None, None) => {
+    match (&verified.anchor_problem, verified.anchors, &verified.not_compared) {
+        (Some(problem), _, _) => report_anchor_problem(problem),
+        (None, _, Some(error)) => report(format_args!(
+            "the chain was not compared with its anchors: {}",
+            printable(error)
+        )),
+        (None, Some(count), None) => report(format_args!("the chain agrees with {}", counted(count, "anchor"))),
+        (None, None, None) => {
             report("the chain was not compared with anchors: BACKUP_STORE is not set, and --anchor not given");
         }
     }
@@ -319,8 +322,10 @@ fn report_problem(problem: &Problem) {
 /// Reports what a migration of verifications did.
 pub(super) fn report_migrated(counts: &MigratedVerifications) {
     report(format_args!(
-        "migrated {} wallet verifications to the registry ({} of them removed since); {} were there already",
-        counts.migrated, counts.removed, counts.already_there
+        "migrated {} to the registry ({} of them removed since); {} were there already",
+        counted(counts.migrated, "wallet verification"),
+        counts.removed,
+        counts.already_there
     ));
     for (conflict, count) in &counts.conflicts {
         report(format_args!("not migrated: {count} with the conflict {conflict}"));
@@ -360,8 +365,7 @@ impl Replay {
         database.close();
         match printed {
             0 => report("no identity at this moment"),
-            1 => report("1 identity"),
-            count => report(format_args!("{count} identities")),
+            count => report(counted(count, "identity")),
         }
         Ok(if printed == 0 && !self.selects_all() {
             ExitCode::FAILURE

@@ -13,14 +13,14 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use arrakis_cache::{Cache, CacheOptions};
 use arrakis_config::{Reader, Secret, variables};
+use arrakis_db::registry::Account;
 use arrakis_db::{Actor, Admin, Database, DatabaseOptions, NewAuditEntry, SessionAccount, SessionNetwork, UserId};
 use clap::Subcommand;
 use serde_json::json;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::database::{connect, database_url};
-use super::output::{print, print_json, printable, report};
+use super::output::{counted, print, print_json, printable, report, time_text};
 use super::with_config;
 
 /// The subcommands of `sessions`.
@@ -35,7 +35,7 @@ pub(super) enum SessionsTask {
         #[arg(long)]
         json: bool,
     },
-    /// Ends all sessions of a person
+    /// Ends all sessions of a person; exit code 1 where nothing of the person is stored
     Revoke {
         /// Id of the Discord user
         #[arg(value_name = "USER_ID")]
@@ -133,7 +133,7 @@ async fn list(stores: &Stores, user: UserId, as_json: bool) -> anyhow::Result<Ex
         ends_at: None,
     }));
     for session in &listed {
-        let ends_at = session.ends_at.map(text);
+        let ends_at = session.ends_at.map(time_text);
         if as_json {
             print_json(&json!({"kind": session.kind, "id": session.id, "what": session.what, "ends_at": ends_at}))?;
         } else {
@@ -171,14 +171,26 @@ async fn revoke(stores: &Stores, user: UserId, reason: &str, by: String) -> anyh
     // Without Redis, the dialogs end by themselves within minutes: the error says so, and the command can be run again.
     let dialogs = stores.cache.end_sessions_of(user.get()).await;
     let dialogs = dialogs.context("the API keys and verifications are revoked, the dialogs in Redis are not")?;
+    if keys == 0 && verifications == 0 && dialogs == 0 && !is_present(&stores.database, user).await? {
+        report(format_args!(
+            "nothing was revoked: the user {user} has no session, no identity and no second factor here; check the id"
+        ));
+        return Ok(ExitCode::FAILURE);
+    }
     report(format_args!(
-        "revoked {keys} API keys, {verifications} verifications and {dialogs} dialogs of the user {user}"
+        "revoked {}, {} and {} of the user {user}",
+        counted(keys, "API key"),
+        counted(verifications, "verification"),
+        counted(dialogs, "dialog")
     ));
     Ok(ExitCode::SUCCESS)
 }
 
-/// To the second: the value is for people.
-fn text(at: OffsetDateTime) -> String {
-    let at = at.replace_nanosecond(0).unwrap_or(at);
-    at.format(&Rfc3339).unwrap_or_else(|_| at.to_string())
+/// Whether the platform has an identity or a second factor of this user.
+async fn is_present(database: &Database, user: UserId) -> anyhow::Result<bool> {
+    let mut tx = database.global().await?;
+    let identity = tx.registry().by_account(Account::Discord(user)).await?;
+    let second_factor = tx.mfa().status(user).await?;
+    tx.commit().await?;
+    Ok(identity.is_some() || second_factor.is_some())
 }

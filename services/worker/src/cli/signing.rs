@@ -2,10 +2,15 @@
 
 use std::process::ExitCode;
 
-use arrakis_security::signing::PublicKeyVersion;
+use anyhow::Context as _;
+use arrakis_config::Secret;
+use arrakis_db::{Actor, Database, DbError, NewAuditEntry};
+use arrakis_security::signing::{PublicKeyVersion, SignError};
 use arrakis_vault::PublicKeyCopies;
 use clap::Subcommand;
+use serde_json::json;
 
+use super::database::connect;
 use super::output::{print, print_json, report};
 use super::signer::{SignerConfig, remember_public_keys};
 use super::with_config;
@@ -21,30 +26,40 @@ pub(super) enum SigningTask {
         #[arg(long)]
         json: bool,
     },
-    /// Replaces the signing key by a new version; what earlier versions have signed remains valid
+    /// Replaces the signing key by a new version; what earlier versions have signed remains valid (requires `DATABASE_URL`)
     ///
-    /// The public keys are copied to `BACKUP_STORE`, if it is set. Running processes use the new version at once; with SIGNER=local, those of
+    /// With SIGNER=transit, the role needs `update` on the path `rotate` of the key: not the role of the services. The public keys are copied to `BACKUP_STORE`, if it is set. Running processes use the new version at once; with SIGNER=local, those of
     /// other machines after a restart.
-    Rotate,
+    Rotate {
+        /// Who you are, for the audit log
+        #[arg(long, value_name = "NAME")]
+        by: String,
+    },
 }
 
 impl SigningTask {
     pub(super) fn run(self) -> ExitCode {
-        with_config(SignerConfig::read, move |config| async move {
-            match self {
-                Self::Keys { json } => keys(&config, json).await,
-                Self::Rotate => rotate(&config).await,
-            }
-        })
+        match self {
+            Self::Keys { json } => with_config(
+                SignerConfig::read,
+                move |config| async move { keys(&config, json).await },
+            ),
+            Self::Rotate { by } => with_config(SignerConfig::read_with_database, move |(url, config)| async move {
+                rotate(&url, &config, by).await
+            }),
+        }
     }
 }
 
 async fn keys(config: &SignerConfig, json: bool) -> anyhow::Result<ExitCode> {
     let signer = config.signer()?;
+    // Before the copy is read: a service that refuses this process is reported once.
+    let mut keys = signer.public_keys().await?;
     if let Some(store) = config.store().await? {
         remember_public_keys(store, signer.clone()).await;
+        keys = signer.public_keys().await?;
     }
-    for key in signer.public_keys().await? {
+    for key in keys {
         if json {
             print_json(&key)?;
         } else {
@@ -59,8 +74,10 @@ fn print_key(key: &PublicKeyVersion) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn rotate(config: &SignerConfig) -> anyhow::Result<ExitCode> {
+async fn rotate(url: &Secret, config: &SignerConfig, by: String) -> anyhow::Result<ExitCode> {
     let signer = config.signer()?;
+    // Before the rotation, which must have an entry in the audit log.
+    let database = connect(url).await?;
     let copies = config
         .store()
         .await?
@@ -69,8 +86,12 @@ async fn rotate(config: &SignerConfig) -> anyhow::Result<ExitCode> {
     if let Some(copies) = &copies {
         copies.copy().await?;
     }
-    let version = signer.rotate().await?;
+    let rotated = signer.rotate().await;
+    let version = rotated.map_err(|error| not_rotated(error, config.rotation_path()))?;
     report(format_args!("the key was rotated: version {version} signs"));
+    audit(&database, version, by)
+        .await
+        .context("the rotation has no entry in the audit log")?;
     match copies {
         Some(copies) => {
             copies.copy().await?;
@@ -82,4 +103,29 @@ async fn rotate(config: &SignerConfig) -> anyhow::Result<ExitCode> {
         print_key(key)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn audit(database: &Database, version: u32, by: String) -> Result<(), DbError> {
+    let mut tx = database.global().await?;
+    tx.audit(&NewAuditEntry {
+        actor: Actor::Operator(by),
+        action: "signing.rotate",
+        subject: &format!("version {version}"),
+        reason: None,
+        detail: json!({"version": version}),
+    })
+    .await?;
+    tx.commit().await
+}
+
+/// Names the permission that a role lacks.
+fn not_rotated(error: SignError, path: Option<String>) -> anyhow::Error {
+    let is_refused = matches!(error, SignError::Refused { .. });
+    let error = anyhow::Error::from(error);
+    match path.filter(|_| is_refused) {
+        Some(path) => error.context(format!(
+            "the key was not rotated: this needs `update` on {path}, by a role of its own (docs/signing.md)"
+        )),
+        None => error,
+    }
 }

@@ -49,7 +49,7 @@ impl Unfreeze {
         if record.controlled_by.is_some() {
             bail!(
                 "the community of the server {guild} was taken over: the admin who controls it ends that by /admin-takeover, an operator \
-                 by `arrakis-worker end-takeover`"
+                 by `arrakis-worker end-takeover {guild} --reason WHY --by NAME`"
             );
         }
         tx.communities().set_frozen(None).await?;

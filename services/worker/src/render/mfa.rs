@@ -32,6 +32,10 @@ const MAX_CODE: u16 = 40;
 
 /// The field in which a code is typed.
 pub fn code_field() -> Component {
+    described_code_field("Six digits of your authenticator app, or a backup code")
+}
+
+fn described_code_field(description: &str) -> Component {
     #[expect(deprecated, reason = "the field is a part of the struct")]
     let input = TextInput {
         custom_id: CODE_FIELD.to_owned(),
@@ -46,17 +50,17 @@ pub fn code_field() -> Component {
     };
     Component::Label(Label {
         component: Box::new(Component::TextInput(input)),
-        description: Some("Six digits of your authenticator app, or a backup code".to_owned()),
+        description: Some(description.to_owned()),
         id: None,
         label: "Code of your second factor".to_owned(),
     })
 }
 
-fn modal(custom_id: String, title: &str) -> InteractionResponseData {
+fn modal(custom_id: String, title: &str, field: Component) -> InteractionResponseData {
     InteractionResponseData {
         custom_id: Some(custom_id),
         title: Some(title.to_owned()),
-        components: Some(vec![code_field()]),
+        components: Some(vec![field]),
         ..InteractionResponseData::default()
     }
 }
@@ -64,12 +68,17 @@ fn modal(custom_id: String, title: &str) -> InteractionResponseData {
 /// The modal that asks for a code before the button with this custom id is handled. `None` for a custom id without arguments.
 pub fn guard_modal(button: &str) -> Option<InteractionResponseData> {
     let (name, rest) = button.split_once(':')?;
-    Some(modal(format!("{name}:{GUARD}:{rest}"), "Confirm by a code"))
+    Some(modal(
+        format!("{name}:{GUARD}:{rest}"),
+        "Confirm by a code",
+        code_field(),
+    ))
 }
 
-/// The modal for the first code.
+/// The modal for the first code: there are no backup codes before it.
 pub fn confirm_modal() -> InteractionResponseData {
-    modal(format!("{NAME}:{CONFIRM}"), "Enter the first code")
+    let field = described_code_field("Six digits of your authenticator app");
+    modal(format!("{NAME}:{CONFIRM}"), "Enter the first code", field)
 }
 
 /// Why a code is refused, and what the member can do.
@@ -197,6 +206,8 @@ mod tests {
         let modal = guard_modal("admin-migrate:apply:9").unwrap();
         assert_eq!(modal.custom_id.as_deref(), Some("admin-migrate:mfa:apply:9"));
         assert!(guard_modal("admin-migrate").is_none());
+        let first = serde_json::to_value(confirm_modal()).unwrap();
+        assert!(!first.to_string().contains("backup code"), "{first:#}");
         for modal in [modal, confirm_modal()] {
             let json = serde_json::to_value(&modal).unwrap();
             assert!(json["title"].as_str().unwrap().chars().count() <= 45, "{json:#}");

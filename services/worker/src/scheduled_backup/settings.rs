@@ -57,7 +57,7 @@ impl BackupConfig {
         let Some(signing) = signing?.clone() else {
             return reader.refuse(
                 &variables::BACKUP_SIGNING_KEY,
-                "it is not set, and BACKUP_STORE is: each worker would sign with a key of its own, and refuse the snapshots of the others",
+                "BACKUP_STORE requires it: without it each worker would sign with a key of its own, and refuse the snapshots of the others",
             );
         };
         Some(Some(Self {

@@ -8,7 +8,7 @@ use arrakis_test_support::{AppRole, OpenBao, Process, TestDatabase, eventually_w
 use arrakis_worker::leader::{Anchored, anchor_chain};
 use arrakis_worker::scheduled_backup::{BackupConfig, Backups};
 use arrakis_worker::services::Services;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use time::OffsetDateTime;
 
@@ -130,7 +130,7 @@ async fn verification_compares_the_chain_with_anchors_in_the_store() {
     let (code, text) = anchoring.run(&["registry", "anchor"]).await;
     assert!(code == 0 && text.contains("has an anchor"), "{text}");
     let (code, text) = anchoring.run(&["registry", "verify"]).await;
-    assert!(code == 0 && text.contains("the chain agrees with 1 anchors"), "{text}");
+    assert!(code == 0 && text.contains("the chain agrees with 1 anchor"), "{text}");
     anchoring.remove_chain().await;
     let (code, text) = anchoring.run(&["registry", "verify"]).await;
     assert_eq!(code, 1, "{text}");
@@ -167,7 +167,7 @@ async fn printed_head_is_an_anchor_and_a_forged_one_is_refused() {
     let path = file.display().to_string();
     let verify = ["registry", "verify", "--anchor", &path];
     let (code, text) = anchoring.run(&verify).await;
-    assert!(code == 0 && text.contains("the chain agrees with 1 anchors"), "{text}");
+    assert!(code == 0 && text.contains("the chain agrees with 1 anchor"), "{text}");
     anchoring.remove_chain().await;
     let (code, text) = anchoring.run(&verify).await;
     assert!(code == 1 && text.contains("events were removed"), "{text}");
@@ -184,8 +184,10 @@ async fn anchors_of_earlier_versions_are_verified_after_a_rotation_in_transit() 
     let services = anchoring.services().await;
     let now = OffsetDateTime::now_utc();
     assert_eq!(anchor_chain(&services, now).await.unwrap(), Anchored::Written(5));
-    let (code, text) = anchoring.run(&["signing", "rotate"]).await;
+    let (code, text) = anchoring.run(&["signing", "rotate", "--by", "stilgar"]).await;
     assert!(code == 0 && text.contains("version 2 signs"), "{text}");
+    let (_, text) = anchoring.run(&["audit", "--platform"]).await;
+    assert!(text.contains("operator stilgar  signing.rotate  version 2"), "{text}");
     let (code, text) = anchoring.run(&["signing", "keys"]).await;
     assert!(
         code == 0 && text.contains("arrakis version 1") && text.contains("arrakis version 2"),
@@ -193,7 +195,7 @@ async fn anchors_of_earlier_versions_are_verified_after_a_rotation_in_transit() 
     );
     assert_eq!(anchor_chain(&services, now).await.unwrap(), Anchored::Present(5));
     let (code, text) = anchoring.run(&["registry", "verify"]).await;
-    assert!(code == 0 && text.contains("the chain agrees with 1 anchors"), "{text}");
+    assert!(code == 0 && text.contains("the chain agrees with 1 anchor"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -216,4 +218,65 @@ async fn anchor_waits_while_transit_is_sealed() {
             .is_ok_and(|done| done == Anchored::Written(5))
     };
     eventually_within(LIMIT, is_anchored, "the anchor to be written").await;
+}
+
+/// As while the kill switch is on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn chain_is_verified_while_the_service_refuses_the_key() {
+    let (bao, _role, variables) = transit().await;
+    let anchoring = Anchoring::with(|_| variables).await;
+    let (code, text) = anchoring.run(&["registry", "anchor"]).await;
+    assert_eq!(code, 0, "{text}");
+    let (code, keys) = anchoring.run(&["signing", "keys"]).await;
+    assert_eq!(code, 0, "{keys}");
+    bao.forbid("worker").await;
+    let (code, text) = anchoring.run(&["registry", "verify"]).await;
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("the chain is complete: 5 events"), "{text}");
+    assert!(
+        text.contains("the chain was not compared with its anchors") && text.contains("BACKUP_TRUSTED_KEYS"),
+        "{text}"
+    );
+    // One cause, one error.
+    let (code, text) = anchoring.run(&["signing", "keys"]).await;
+    assert!(code == 1 && text.matches("refuses this process").count() == 1, "{text}");
+    let trusted = keys.split_whitespace().next().unwrap().to_owned();
+    let mut trusting = anchoring;
+    trusting.signer.push(("BACKUP_TRUSTED_KEYS", trusted));
+    let (code, text) = trusting.run(&["registry", "verify"]).await;
+    assert!(code == 0 && text.contains("the chain agrees with 1 anchor"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refused_rotation_names_the_permission_that_is_missing() {
+    let (bao, _role, variables) = transit().await;
+    let anchoring = Anchoring::with(|_| variables).await;
+    // The policy of a service (docs/signing.md).
+    let policy = "path \"transit/sign/arrakis\" { capabilities = [\"update\"] }\n\
+                  path \"transit/keys/arrakis\" { capabilities = [\"read\"] }\n";
+    let body = json!({"policy": policy});
+    bao.root(reqwest::Method::PUT, "sys/policies/acl/worker", Some(&body))
+        .await;
+    let (code, text) = anchoring.run(&["signing", "rotate", "--by", "stilgar"]).await;
+    assert!(
+        code == 1 && text.contains("`update` on transit/keys/arrakis/rotate"),
+        "{text}"
+    );
+    let (_, text) = anchoring.run(&["audit", "--platform"]).await;
+    assert!(!text.contains("signing.rotate"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn copy_of_public_keys_by_another_key_is_named_so() {
+    let anchoring = Anchoring::local().await;
+    let (code, text) = anchoring.run(&["signing", "rotate", "--by", "stilgar"]).await;
+    assert_eq!(code, 0, "{text}");
+    let mut other = anchoring;
+    let key = other.folder.path().join("other.pem").display().to_string();
+    other.signer = vec![("BACKUP_SIGNING_KEY", key)];
+    let (code, text) = other.run(&["signing", "keys"]).await;
+    assert!(
+        code == 0 && text.contains("was signed by another key") && !text.contains("damaged"),
+        "{text}"
+    );
 }

@@ -142,11 +142,18 @@ async fn kill_switch_stops_writes_and_jobs_and_its_end_continues_them() {
     for name in ["discord-proxy", "Redis", "PostgreSQL", "sessions"] {
         assert_eq!(outcomes(&report, name), ["done"], "{name}: {report:#}");
     }
+    assert_eq!(outcomes(&report, "permissions to sign"), ["skipped"], "{report:#}");
     assert_eq!(write_error(&platform).await.as_deref(), Some("kill-switch"));
     let status = command(&platform, &["status"], &[]).await;
     let text = String::from_utf8(status.stdout).unwrap();
     assert!(
         status.status.code() == Some(1) && text.contains("stilgar (a leaked token)"),
+        "{text}"
+    );
+    assert!(
+        text.contains("discord-proxy")
+            && text.contains(": on since 20")
+            && text.contains("permissions to sign: not changed"),
         "{text}"
     );
     // The audit entry is in the log of the platform.
@@ -187,7 +194,9 @@ async fn kill_switch_works_without_postgres_and_a_worker_stores_it_later() {
     assert_eq!(outcomes(&report, "discord-proxy"), ["done"]);
     assert_eq!(write_error(&platform).await.as_deref(), Some("kill-switch"));
     let off = ["off", "--user", "7", "--reason", "test", "--mfa", "123456"];
-    let refused = command(&platform, &off, &[("DATABASE_URL", NO_POSTGRES)]).await;
+    let key = SecretCipher::generate_key("test").unwrap();
+    let changed = [("DATABASE_URL", NO_POSTGRES), ("MFA_ENCRYPTION_KEY", key.as_str())];
+    let refused = command(&platform, &off, &changed).await;
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     assert_eq!(write_error(&platform).await.as_deref(), Some("kill-switch"));
     let _worker = Worker::start(&environment(&platform)).await;
@@ -276,15 +285,75 @@ async fn kill_switch_is_not_turned_off_by_someone_who_may_not() {
         let text = String::from_utf8(refused.stderr).unwrap();
         assert!(refused.status.code() == Some(1) && text.contains(reason), "{text}");
     }
-    let refused = command(&platform, &off, &[("KILL_SWITCH_OPERATORS", "7")]).await;
-    let text = String::from_utf8(refused.stderr).unwrap();
-    assert!(
-        refused.status.code() == Some(1) && text.contains("MFA_ENCRYPTION_KEY"),
-        "{text}"
-    );
+    for (changed, missing) in [
+        (("KILL_SWITCH_OPERATORS", "7"), "MFA_ENCRYPTION_KEY is not set"),
+        (("DATABASE_URL", ""), "DATABASE_URL is not set"),
+        (("KILL_SWITCH_CREDENTIAL", ""), "KILL_SWITCH_CREDENTIAL is not set"),
+    ] {
+        let refused = command(&platform, &off, &[changed]).await;
+        let text = String::from_utf8(refused.stderr).unwrap();
+        assert!(refused.status.code() == Some(78) && text.contains(missing), "{text}");
+    }
     assert_eq!(write_error(&platform).await.as_deref(), Some("kill-switch"));
-    let without = command(&platform, &off, &[("KILL_SWITCH_CREDENTIAL", "")]).await;
-    assert_eq!(without.status.code(), Some(78), "{without:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn invalid_variable_does_not_stop_the_kill_switch() {
+    let platform = Platform::start().await;
+    let on = ["on", "--reason", "a leaked token", "--by", "stilgar"];
+    // A variable that is left over from another signer, and PostgreSQL without an address.
+    let changed = [
+        ("VAULT_ADDR", "http://127.0.0.1:1"),
+        ("VAULT_SIGNING_POLICIES", "arrakis-worker"),
+        ("DATABASE_URL", ""),
+    ];
+    let output = command(&platform, &on, &changed).await;
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{printed}{errors}");
+    assert_eq!(write_error(&platform).await.as_deref(), Some("kill-switch"));
+    for step in [
+        "PostgreSQL and audit log: this command has no DATABASE_URL",
+        "permissions to sign: a variable of the signing service has a problem",
+    ] {
+        assert!(printed.contains(step), "{printed}");
+    }
+    for text in ["VAULT_ADDR", "a step FAILED", "next: "] {
+        assert!(errors.contains(text), "{errors}");
+    }
+    let status = command(&platform, &["status"], &changed[..1]).await;
+    let text = String::from_utf8(status.stdout).unwrap();
+    assert!(text.contains("the kill switch is ON"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn off_counts_no_text_that_is_no_code_and_needs_none_while_it_is_off() {
+    let platform = Platform::start().await;
+    turn_on(&platform, &[]).await;
+    let key = SecretCipher::generate_key("test").unwrap();
+    let code = enrol(&platform, &key, UserId::new(7).unwrap()).await;
+    let changed = [("KILL_SWITCH_OPERATORS", "7"), ("MFA_ENCRYPTION_KEY", key.as_str())];
+    let off = async |code: &str| {
+        let arguments = ["off", "--user", "7", "--reason", "the end", "--mfa", code];
+        let output = command(&platform, &arguments, &changed).await;
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let actions = async |action: &str| {
+        let mut tx = platform.database.global().await.unwrap();
+        let entries = tx.platform_audit_entries(100).await.unwrap();
+        entries.iter().filter(|entry| entry.action == action).count()
+    };
+    for text in ["12345", ""] {
+        let (status, errors) = off(text).await;
+        assert!(status == Some(1) && errors.contains("was not counted"), "{errors}");
+    }
+    assert_eq!(actions("mfa.refused").await, 0);
+    let (status, errors) = off(&code).await;
+    assert!(status == Some(0) && errors.contains("next: "), "{errors}");
+    assert_eq!(write_error(&platform).await, None);
+    let (status, errors) = off(&code).await;
+    assert!(status == Some(0) && errors.contains("off already"), "{errors}");
+    assert_eq!(actions("kill_switch.off").await, 1);
 }
 
 /// A user with a second factor, and a code of it.

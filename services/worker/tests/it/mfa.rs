@@ -493,7 +493,10 @@ async fn operator_rotates_the_key_resets_a_second_factor_and_revokes_sessions() 
     let (code, key) = run(&["mfa", "new-key", "2027"], KEY).await;
     assert!(code == 0 && key.starts_with("2027:"), "{key}");
     let both = format!("{},{KEY}", key.trim());
-    for secrets in ["1 secrets", "0 secrets"] {
+    for secrets in [
+        "1 secret encrypted again",
+        "every secret is encrypted by the key 2027 already",
+    ] {
         let (code, text) = run(&["mfa", "rotate-key", "--by", "stilgar"], &both).await;
         assert!(code == 0 && text.contains(secrets), "{text}");
     }
@@ -536,12 +539,34 @@ async fn operator_rotates_the_key_resets_a_second_factor_and_revokes_sessions() 
         "stolen account",
     ];
     let (code, text) = run(&revoke, KEY).await;
-    assert!(code == 0 && text.contains("revoked 1 API keys"), "{text}");
+    assert!(
+        code == 0 && text.contains("revoked 1 API key, 0 verifications"),
+        "{text}"
+    );
     let (_, text) = run(&["sessions", "list", &chani], KEY).await;
     assert!(text.contains("has no sessions"), "{text}");
+
+    let mistyped = [
+        "sessions",
+        "revoke",
+        "99",
+        "--by",
+        "stilgar",
+        "--reason",
+        "stolen account",
+    ];
+    let (code, text) = run(&mistyped, KEY).await;
+    assert!(code == 1 && text.contains("check the id"), "{text}");
 
     let reset = ["mfa", "reset", &chani, "--by", "stilgar", "--reason", "lost phone"];
     assert_eq!(run(&reset, KEY).await.0, 0);
     assert_eq!(run(&reset, KEY).await.0, 1, "there is none any more");
     assert_eq!(run(&["mfa", "status", &chani], KEY).await.0, 1);
+    // Standard output is a pipe: no colour codes. Standard input is closed.
+    let (code, text) = run(&["mfa", "enrol", &chani, "--by", "stilgar"], KEY).await;
+    assert!(
+        code == 1 && text.contains("type this into the app") && text.contains("standard input is closed"),
+        "{text}"
+    );
+    assert!(!text.contains('\u{1b}'), "{text}");
 }

@@ -86,7 +86,7 @@ async fn chain_is_verified_and_the_first_bad_event_is_named() {
     let (code, lines) = run(&test, &["registry", "verify"]).await;
     assert_eq!(code, 0, "{lines:?}");
     assert!(
-        lines[0].starts_with("the chain is complete: 5 events, 1 identities; the head is event 5 with the hash "),
+        lines[0].starts_with("the chain is complete: 5 events, 1 identity; the head is event 5 with the hash "),
         "{lines:?}"
     );
     let owner = test.owner_url();

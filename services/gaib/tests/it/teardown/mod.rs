@@ -548,7 +548,7 @@ async fn community_is_frozen_and_restored_with_the_new_ids() {
     checkpoint(&cancelled.stderr);
     assert!(platform.record().await.frozen.is_some());
     // Without the right code, nothing is deleted.
-    let wrong = format!("server teardown --confirm-teardown --mfa 12345 --guild {GUILD}");
+    let wrong = format!("server teardown --confirm-teardown --mfa aaaa-aaaa-aaaa-aaaa --guild {GUILD}");
     let wrong = session.answering(&wrong, Some(&answers())).await;
     assert!(
         wrong.code == 1 && wrong.stderr.contains("mfa-refused"),

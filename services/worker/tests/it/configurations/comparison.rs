@@ -201,7 +201,7 @@ async fn foreign_object_is_named_and_chooses_no_version() {
         let named = format!("{name} is a foreign object");
         assert!(text.contains(&named), "{name}: {text}");
     }
-    assert!(text.contains("1 servers compared, 4 problems"), "{text}");
+    assert!(text.contains("1 server compared, 4 problems"), "{text}");
 
     let lost = Setup::empty().await;
     let (code, text) = shadowed.run_signed_on(&lost, &["rebuild", "--by", "liet"]).await;
