@@ -79,7 +79,10 @@ pub(super) async fn replay(State(services): State<ApiState>, request: Request) -
     if id.is_empty() {
         return Err(Refusal::unreadable());
     }
-    permit(&services, &viewer, id, form.field("code")).await?;
+    {
+        let _check = services.code_checks.begin(viewer.user).await;
+        permit(&services, &viewer, id, form.field("code")).await?;
+    }
     let letters = DeadLetters::new(services.publisher.clone());
     let report = letters.replay(&DeadLetterSelection::Id(id.to_owned())).await;
     let report = report.map_err(|error| broken(&error))?;
