@@ -189,6 +189,8 @@ impl<H: Handler> Handler for HandOver<H> {
                 .with_label_values(&[delivery.queue(), outcome])
                 .inc();
             if handed_over {
+                // Also with a share of 100 % the age of this queue's first message is followed by its deliveries.
+                self.metrics.observe_wait(&delivery);
                 return Verdict::Done;
             }
         }
