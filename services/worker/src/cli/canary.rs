@@ -75,7 +75,8 @@ pub(super) struct Drive {
     /// Largest share of the canary's interactions that expire, in percent
     #[arg(long, value_name = "PERCENT", default_value_t = 1.0, value_parser = limit)]
     max_expired: f64,
-    /// Largest share of the canary's messages that the stable workers take because no canary worker can, in percent
+    /// Largest share of the canary's messages that the stable workers take because no canary worker can, and of those that they cannot hand
+    /// over, in percent
     #[arg(long, value_name = "PERCENT", default_value_t = 5.0, value_parser = limit)]
     max_taken_back: f64,
     /// Largest number of messages that wait for the canary
@@ -181,6 +182,10 @@ const BACKLOG: &str = r#"max(arrakis_worker_queue_depth{queue=~"arrakis[.]canary
 const DEFER: &str = r#"histogram_quantile(0.99, sum by (le) (rate(arrakis_worker_defer_seconds_bucket[2m]) * on (job, instance) group_left () arrakis_worker_group_info{group="canary"}))"#;
 /// Messages of the copies that the stable workers took, because no canary worker could.
 const TAKEN_BACK: &str = r#"100 * sum(increase(arrakis_worker_messages_total{queue=~"arrakis[.]canary[.].*"}[2m]) * on (job, instance) group_left () arrakis_worker_group_info{group="stable"}) / clamp_min(sum(increase(arrakis_worker_messages_total{queue=~"arrakis[.]canary[.].*"}[2m])), 1)"#;
+/// Messages of the canary's servers that stable workers could not hand over.
+const KEPT: &str = r#"100 * sum(increase(arrakis_worker_handed_over_total{outcome="kept"}[2m])) / clamp_min(sum(increase(arrakis_worker_handed_over_total[2m])), 1)"#;
+/// Messages that canary workers have handled.
+const HANDLED: &str = r#"sum(increase(arrakis_worker_messages_total{queue=~"arrakis[.]canary[.].*"}[2m]) * on (job, instance) group_left () arrakis_worker_group_info{group="canary"})"#;
 /// Number of canary workers that Prometheus scrapes.
 const WORKERS: &str = r#"sum(arrakis_worker_group_info{group="canary"})"#;
 
@@ -290,6 +295,14 @@ impl Drive {
                 }
             }
         }
+        // Without traffic every threshold holds, which proves nothing about the build.
+        match self.query(client, HANDLED).await {
+            Ok(Some(handled)) if handled > 0.0 => {}
+            Ok(_) => report(format_args!(
+                "warning: at {percent} % the canary has handled no message in the last two minutes, so this step has tested nothing"
+            )),
+            Err(error) => report(format_args!("the metrics cannot be read: {error:#}")),
+        }
         End::Held
     }
 
@@ -336,6 +349,11 @@ impl Drive {
             Threshold {
                 what: "messages that the canary left to the stable workers, percent",
                 query: TAKEN_BACK,
+                limit: self.max_taken_back,
+            },
+            Threshold {
+                what: "messages that could not be handed over, percent",
+                query: KEPT,
                 limit: self.max_taken_back,
             },
             Threshold {

@@ -154,6 +154,7 @@ async fn interaction_handed_over_to_no_worker_is_taken_back_at_once() {
 struct Prometheus {
     url: String,
     failed: Arc<Mutex<&'static str>>,
+    kept: Arc<Mutex<&'static str>>,
 }
 
 impl Prometheus {
@@ -161,8 +162,8 @@ impl Prometheus {
     async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let failed = Arc::new(Mutex::new("0"));
-        let value_of_failed = failed.clone();
+        let (failed, kept) = (Arc::new(Mutex::new("0")), Arc::new(Mutex::new("0")));
+        let (value_of_failed, value_of_kept) = (failed.clone(), kept.clone());
         tokio::spawn(async move {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
@@ -173,6 +174,8 @@ impl Prometheus {
                     "1"
                 } else if request.contains("verdict") {
                     *value_of_failed.lock()
+                } else if request.contains("kept") {
+                    *value_of_kept.lock()
                 } else {
                     "NaN"
                 };
@@ -188,7 +191,7 @@ impl Prometheus {
                 let _ = stream.write_all(response.as_bytes()).await;
             }
         });
-        Self { url, failed }
+        Self { url, failed, kept }
     }
 }
 
@@ -215,6 +218,10 @@ async fn script_raises_the_share_and_takes_it_back_when_a_threshold_is_crossed()
 
     let (status, output) = script(&platform, &prometheus.url, &FAST).output(LIMIT).await;
     assert_eq!(status.code(), Some(0), "{output}");
+    assert!(
+        output.contains("at 100 % the canary has handled no message"),
+        "{output}"
+    );
     assert_eq!(
         (share().await.percent, share().await.changed_by),
         (100, "stilgar".to_owned())
@@ -237,6 +244,14 @@ async fn script_raises_the_share_and_takes_it_back_when_a_threshold_is_crossed()
     let entries = tx.platform_audit_entries(10).await.unwrap();
     let shares: Vec<_> = entries.iter().filter(|entry| entry.action == "canary.share").collect();
     assert_eq!(shares.len(), 4, "10, 100, 10, 0: {entries:#?}");
+
+    // The stable workers keep what they cannot hand over, so the canary looks well and serves nothing.
+    *prometheus.failed.lock() = "0";
+    *prometheus.kept.lock() = "100";
+    let (status, output) = script(&platform, &prometheus.url, &FAST).output(LIMIT).await;
+    assert_eq!(status.code(), Some(1), "{output}");
+    assert!(output.contains("could not be handed over, percent: 100.00"), "{output}");
+    assert_eq!(share().await.percent, 0);
 }
 
 /// An operator who has set the share to 0 has the last word: the script does not raise it again.
