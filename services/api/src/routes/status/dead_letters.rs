@@ -160,7 +160,7 @@ fn outcome(report: &ReplayReport) -> &'static str {
     } else if !report.not_replayable.is_empty() {
         "Not replayed: its queue is not one of events, jobs or interactions."
     } else {
-        "There is no dead letter of this id any more: it was replayed or deleted meanwhile."
+        "Not replayed: no dead letter of this id was found. It was replayed or deleted meanwhile, or somebody else reads the list at this moment; look at the list again."
     }
 }
 
