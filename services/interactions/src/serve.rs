@@ -71,7 +71,7 @@ fn limits() -> HttpLimits {
     }
 }
 
-/// Declares the topology as soon as the broker is connected, and then reports the state of the connection.
+/// Declares the topology as soon as the broker is connected, if the user may, and then reports the state of the connection.
 async fn watch_broker(
     connection: &BrokerConnection,
     topology: &Topology,
@@ -85,6 +85,11 @@ async fn watch_broker(
             Err(error) if error.is_transient() => {
                 broker.down(error.to_string());
                 tokio::time::sleep(backoff.next_wait()).await;
+            }
+            // A user that may only publish is enough here: workers declare the topology, too.
+            Err(error) if error.is_access_refused() => {
+                tracing::info!(%error, "the topology is left to the workers");
+                break;
             }
             Err(error) => return Err(Fatal::new(error.to_string()).into()),
         }

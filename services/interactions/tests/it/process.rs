@@ -7,6 +7,7 @@ use std::time::Duration;
 use arrakis_test_support::{Process, TestVhost, TraceCollector, eventually};
 use discord_emulator::{Emulator, Options};
 use reqwest::{Client, StatusCode};
+use serde_json::json;
 
 use crate::world::{command, environment, now};
 
@@ -75,6 +76,25 @@ async fn trace_of_an_interaction_begins_here() {
     process.terminate();
     let status = process.ended(Duration::from_secs(20)).await;
     assert!(status.success(), "{status}");
+    discord.shutdown().await;
+    vhost.finish_with(&["arrakis.interactions"]).await;
+}
+
+/// It receives requests of anybody, so its user of the broker should have no other right.
+#[tokio::test]
+async fn user_that_may_only_publish_is_enough() {
+    let discord = Emulator::start(Options::default()).await.unwrap();
+    let vhost = TestVhost::create().await;
+    // Declares the topology, as workers do.
+    let (mut first, _) = start(&discord, &vhost, Vec::new()).await;
+    first.terminate();
+    assert!(first.ended(Duration::from_secs(20)).await.success());
+    let publishing = json!({"configure": "^$", "write": "^arrakis\\.events$", "read": "^$"});
+    vhost.permit(publishing).await.unwrap();
+    let (mut process, listen) = start(&discord, &vhost, Vec::new()).await;
+    assert_eq!(deliver(&discord, &listen).await, StatusCode::ACCEPTED);
+    process.terminate();
+    assert!(process.ended(Duration::from_secs(20)).await.success());
     discord.shutdown().await;
     vhost.finish_with(&["arrakis.interactions"]).await;
 }
