@@ -73,7 +73,10 @@ pub(crate) async fn envelope(State(services): State<ApiState>, mut request: Requ
     let took = began.elapsed();
     log(&span, &response, took);
     services.metrics.response(&route, &method, response.status(), took);
-    if let Some(refusal) = response.extensions().get::<OwnBody>() {
+    // Pages of other routes have bodies of their own, too.
+    if let Some(refusal) = response.extensions().get::<OwnBody>()
+        && route.starts_with("/verify/")
+    {
         services.metrics.page_refused(refusal.code);
     }
     set_headers(response.headers_mut(), &route, services.public_address.is_https());

@@ -16,15 +16,39 @@ pub(crate) const TIMESTAMP: &str = "x-signature-timestamp";
 
 /// Largest body in bytes. The largest interactions are those of components: they contain their whole message.
 pub(crate) const MAX_BODY: usize = 1 << 20;
-/// Largest sum of the bodies in memory, in units of [`UNIT`].
-pub(crate) const MAX_UNITS: usize = (64 << 20) / UNIT;
 /// Bytes of a unit of memory.
 const UNIT: usize = 16 << 10;
+/// Bytes of a body from which on it is a large one. Nearly all interactions are smaller.
+const LARGE: usize = 64 << 10;
+/// Memory for the first [`LARGE`] bytes of all bodies, and for what is behind them, in units: 64 MiB in all.
+const BEGINNINGS: usize = (48 << 20) / UNIT;
+const RESTS: usize = (16 << 20) / UNIT;
 /// Largest difference between the timestamp and the system clock, in seconds. A replay within it has the id of the first delivery, so it has
 /// no second effect.
 const WINDOW_SECONDS: u64 = 300;
 /// Longest timestamp in bytes.
 const MAX_TIMESTAMP: usize = 20;
+
+/// Memory for the bodies of requests. A signature can be checked only when its body is complete, so anybody can occupy memory; large bodies, of
+/// which few suffice, occupy none of what other requests need.
+#[derive(Debug)]
+pub(crate) struct BodyMemory {
+    beginnings: Semaphore,
+    rests: Semaphore,
+}
+
+impl BodyMemory {
+    pub(crate) const fn new() -> Self {
+        Self::of_units(BEGINNINGS, RESTS)
+    }
+
+    const fn of_units(beginnings: usize, rests: usize) -> Self {
+        Self {
+            beginnings: Semaphore::const_new(beginnings),
+            rests: Semaphore::const_new(rests),
+        }
+    }
+}
 
 /// A request with a valid signature.
 #[derive(Debug)]
@@ -32,33 +56,41 @@ pub(crate) struct SignedRequest<'a> {
     /// The body.
     pub(crate) body: Bytes,
     /// The memory that the body occupies, until it is dropped.
-    _memory: Memory<'a>,
+    _memory: Share<'a>,
 }
 
 /// A share of the memory for bodies.
 #[derive(Debug)]
-struct Memory<'a> {
-    budget: &'a Semaphore,
-    permit: Option<SemaphorePermit<'a>>,
+struct Share<'a> {
+    of: &'a BodyMemory,
+    beginning: Option<SemaphorePermit<'a>>,
+    rest: Option<SemaphorePermit<'a>>,
     bytes: usize,
 }
 
-impl<'a> Memory<'a> {
-    const fn new(budget: &'a Semaphore) -> Self {
+impl<'a> Share<'a> {
+    const fn new(of: &'a BodyMemory) -> Self {
         Self {
-            budget,
-            permit: None,
+            of,
+            beginning: None,
+            rest: None,
             bytes: 0,
         }
     }
 
     /// Extends the share to this number of bytes; false when there is not enough.
     fn extend_to(&mut self, bytes: usize) -> bool {
+        let of = self.of;
         while self.bytes < bytes {
-            let Ok(more) = self.budget.try_acquire() else {
+            let (semaphore, permit) = if self.bytes < LARGE {
+                (&of.beginnings, &mut self.beginning)
+            } else {
+                (&of.rests, &mut self.rest)
+            };
+            let Ok(more) = semaphore.try_acquire() else {
                 return false;
             };
-            match &mut self.permit {
+            match permit {
                 Some(permit) => permit.merge(more),
                 none => *none = Some(more),
             }
@@ -77,13 +109,13 @@ impl<'a> SignedRequest<'a> {
         headers: &HeaderMap,
         body: Body,
         key: &PublicKey,
-        budget: &'a Semaphore,
+        memory: &'a BodyMemory,
         now_seconds: impl Fn() -> u64,
     ) -> Result<Self, Outcome> {
         let signature = headers.get(SIGNATURE).ok_or(Outcome::Signature)?;
         let timestamp = headers.get(TIMESTAMP).ok_or(Outcome::Signature)?.as_bytes();
         let sent = seconds(timestamp).ok_or(Outcome::Signature)?;
-        let mut memory = Memory::new(budget);
+        let mut memory = Share::new(memory);
         // The signature covers the timestamp and the body behind it, so they are read into one buffer.
         let mut signed = timestamp.to_vec();
         let mut chunks = body.into_data_stream();
@@ -153,15 +185,33 @@ mod tests {
 
     #[test]
     fn memory_is_limited_and_given_back() {
-        let budget = Semaphore::new(2);
-        let mut first = Memory::new(&budget);
+        let memory = BodyMemory::of_units(2, 0);
+        let mut first = Share::new(&memory);
         assert!(first.extend_to(1) && first.extend_to(UNIT));
-        let mut second = Memory::new(&budget);
+        let mut second = Share::new(&memory);
         assert!(second.extend_to(UNIT));
         assert!(!second.extend_to(UNIT + 1));
         drop(first);
         assert!(second.extend_to(UNIT + 1));
         drop(second);
-        assert_eq!(budget.available_permits(), 2);
+        assert_eq!(memory.beginnings.available_permits(), 2);
+    }
+
+    /// Whoever sends large bodies without a signature, and never ends them, must not keep interactions out.
+    #[test]
+    fn large_bodies_leave_memory_for_others() {
+        let memory = BodyMemory::new();
+        let mut large = Vec::new();
+        loop {
+            let mut share = Share::new(&memory);
+            if !share.extend_to(MAX_BODY) {
+                break;
+            }
+            large.push(share);
+        }
+        assert!(large.len() >= 16, "{}", large.len());
+        assert!(Share::new(&memory).extend_to(LARGE));
+        let left = memory.beginnings.available_permits();
+        assert!(left > BEGINNINGS / 2, "{left}");
     }
 }

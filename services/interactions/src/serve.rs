@@ -15,9 +15,7 @@ use crate::metrics::Metrics;
 
 /// Time in which requests in progress are completed at shutdown.
 const GRACE: Duration = Duration::from_secs(10);
-/// Time limit of a publish. Discord waits three seconds for a response.
-const PUBLISH_LIMIT: Duration = Duration::from_millis(2_500);
-/// Time limit for the head of a request, and again for its body. Discord waits three seconds for a response.
+/// Time limit for the head of a request; its body has a shorter one (`endpoint`). Discord waits three seconds for a response.
 const REQUEST_TIME: Duration = Duration::from_secs(3);
 
 /// Listens and serves until shutdown.
@@ -45,9 +43,7 @@ pub async fn serve_on(listener: TcpListener, config: Config, runtime: Runtime) -
     let broker = runtime.health.component("broker");
     let connection = BrokerConnection::open(&config.broker, "arrakis-interactions");
     let topology = Arc::new(Topology::new(config.broker.priorities));
-    let publisher = Publisher::new(connection.clone())
-        .with_limit(PUBLISH_LIMIT)
-        .with_topology(topology.clone());
+    let publisher = Publisher::new(connection.clone()).with_topology(topology.clone());
     let clock = ClockEstimate::new();
     let measured = clock.clone();
     runtime
@@ -75,7 +71,7 @@ fn limits() -> HttpLimits {
     }
 }
 
-/// Declares the topology as soon as the broker is connected, and then reports the state of the connection.
+/// Declares the topology as soon as the broker is connected, if the user may, and then reports the state of the connection.
 async fn watch_broker(
     connection: &BrokerConnection,
     topology: &Topology,
@@ -89,6 +85,11 @@ async fn watch_broker(
             Err(error) if error.is_transient() => {
                 broker.down(error.to_string());
                 tokio::time::sleep(backoff.next_wait()).await;
+            }
+            // A user that may only publish is enough here: workers declare the topology, too.
+            Err(error) if error.is_access_refused() => {
+                tracing::info!(%error, "the topology is left to the workers");
+                break;
             }
             Err(error) => return Err(Fatal::new(error.to_string()).into()),
         }

@@ -11,7 +11,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use arrakis_broker::{Delivery, Handler, PublishOutcome, Publisher, Verdict};
+use arrakis_broker::{ConnectionState, Delivery, Handler, PublishOutcome, Publisher, Verdict};
 use arrakis_contracts::labels::HeaderValue;
 use arrakis_contracts::rollout::is_in_share;
 use arrakis_contracts::{headers, names};
@@ -153,6 +153,12 @@ impl<H> HandOver<H> {
         }
     }
 
+    /// Whether the broker takes messages at the moment. While it blocks publishers it still delivers, and each wait for a confirmation would be in
+    /// vain.
+    fn can_publish(&self) -> bool {
+        matches!(self.publisher.connection().state(), ConnectionState::Connected)
+    }
+
     /// Publishes a message to the canary's copy of its queue. True once it is confirmed.
     async fn publish(&self, delivery: &Delivery) -> bool {
         let mut message = delivery.to_message("", names::canary(delivery.queue()));
@@ -182,13 +188,15 @@ impl<H: Handler> Handler for HandOver<H> {
         // A copy would be a first delivery, so what may have been begun here is also ended here.
         let is_first = !delivery.may_have_been_handled();
         if percent > 0 && is_first && guild(&delivery).is_some_and(|guild| is_in_share(guild, percent)) {
-            let handed_over = self.publish(&delivery).await;
+            let handed_over = self.can_publish() && self.publish(&delivery).await;
             let outcome = if handed_over { "handed_over" } else { "kept" };
             self.metrics
                 .handed_over
                 .with_label_values(&[delivery.queue(), outcome])
                 .inc();
             if handed_over {
+                // Also with a share of 100 % the age of this queue's first message is followed by its deliveries.
+                self.metrics.observe_wait(&delivery);
                 return Verdict::Done;
             }
         }

@@ -89,10 +89,8 @@ pub async fn serve(mut config: Config, runtime: Runtime) -> anyhow::Result<()> {
         WorkerGroup::Stable | WorkerGroup::Canary => services.publisher.with_topology(topology.clone()),
     };
     let services = Arc::new(services);
-    if recorder.is_some()
-        && let Some(shared) = shadow::Isolation(services.clone()).shared().await
-    {
-        return Err(Fatal::configuration(format!("a shadow worker needs copies: {shared}")).into());
+    if recorder.is_some() {
+        shadow::Isolation(services.clone()).check_at_start().await?;
     }
     let commands = Arc::new(Commands::default());
     // The result is reported by the health component.

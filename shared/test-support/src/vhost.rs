@@ -52,23 +52,12 @@ impl TestVhost {
             management,
             amqp,
         };
-        let user = if vhost.amqp.username().is_empty() {
-            "guest"
-        } else {
-            vhost.amqp.username()
-        };
         let everything = serde_json::json!({"configure": ".*", "write": ".*", "read": ".*"});
         let made = async {
             vhost
                 .call(Method::PUT, &format!("/api/vhosts/{}", vhost.name), None)
                 .await?;
-            vhost
-                .call(
-                    Method::PUT,
-                    &format!("/api/permissions/{}/{user}", vhost.name),
-                    Some(everything),
-                )
-                .await
+            vhost.permit(everything).await
         };
         if let Err(why) = made.await {
             panic!("the test's vhost cannot be created: {why}");
@@ -97,6 +86,19 @@ impl TestVhost {
     pub async fn policy(&self, name: &str, policy: serde_json::Value) -> Result<(), String> {
         let path = format!("/api/policies/{}/{name}", self.name);
         self.call(Method::PUT, &path, Some(policy)).await.map(drop)
+    }
+
+    /// Sets the rights of the user of `AMQP_URL`, for new channels: `{"configure": ".*", "write": ".*", "read": ".*"}` has all.
+    ///
+    /// # Errors
+    /// The broker's error message.
+    pub async fn permit(&self, rights: serde_json::Value) -> Result<(), String> {
+        let user = match self.amqp.username() {
+            "" => "guest",
+            user => user,
+        };
+        let path = format!("/api/permissions/{}/{user}", self.name);
+        self.call(Method::PUT, &path, Some(rights)).await.map(drop)
     }
 
     /// Number of messages in a queue, ready and unacknowledged; 0 when there is no such queue.

@@ -1,11 +1,15 @@
 //! A broker that is unavailable: the response is an error within the three seconds that Discord waits, and nothing is acknowledged that the
 //! broker has not confirmed.
 
+use std::time::{Duration, Instant};
+
 use arrakis_runtime::HealthStatus;
 use arrakis_test_support::{Direction, TrafficFaults, eventually};
 use reqwest::StatusCode;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
-use crate::world::{World, command};
+use crate::world::{World, command, now};
 
 #[tokio::test]
 async fn interaction_is_refused_while_the_broker_is_away() {
@@ -65,4 +69,42 @@ async fn interaction_is_published_after_a_queue_was_deleted() {
     // The alternate exchange keeps it: no interaction is refused because of a missing queue.
     assert_eq!(world.deliver(command(1).to_string()).await.0, StatusCode::ACCEPTED);
     world.finish_with(&["arrakis.unrouted"]).await;
+}
+
+/// The time for the broker is what the body has left of Discord's three seconds.
+#[tokio::test]
+async fn slow_body_and_a_slow_broker_are_answered_within_three_seconds() {
+    let world = World::new().await;
+    let swallowed = TrafficFaults {
+        swallowed: true,
+        ..TrafficFaults::default()
+    };
+    world.network.set(Direction::ToClient, swallowed);
+    let (timestamp, body) = (now().to_string(), command(1).to_string());
+    let signature = world.discord.app().interactions.sign(&timestamp, body.as_bytes());
+    let head = format!(
+        "POST /interactions HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\nx-signature-timestamp: {timestamp}\r\n\
+         x-signature-ed25519: {signature}\r\n\r\n",
+        body.len()
+    );
+    let address = world
+        .url
+        .strip_prefix("http://")
+        .unwrap()
+        .strip_suffix("/interactions")
+        .unwrap();
+    let began = Instant::now();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    stream.write_all(body.as_bytes()).await.unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    let took = began.elapsed();
+    assert!(response.starts_with("HTTP/1.1 503"), "{response}");
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    world.network.set(Direction::ToClient, TrafficFaults::default());
+    world.network.close_connections();
+    world.until_health(HealthStatus::Up).await;
+    world.finish_with(&["arrakis.interactions"]).await;
 }

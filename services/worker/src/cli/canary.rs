@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use arrakis_config::{Reader, Secret, variables};
-use arrakis_db::{Actor, Admin, DatabaseOptions, NewAuditEntry};
+use arrakis_db::{Actor, Admin, DatabaseOptions, DbError, NewAuditEntry};
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::json;
@@ -22,6 +22,10 @@ const QUERY_LIMIT: Duration = Duration::from_secs(10);
 const MAX_BLIND_CHECKS: u32 = 3;
 /// How long the way back is tried while PostgreSQL is unavailable.
 const ROLL_BACK_LIMIT: Duration = Duration::from_secs(120);
+/// Reason of the shares that `drive` sets; by it `drive` sees that somebody else has changed the share.
+const DRIVEN: &str = "canary drive";
+/// Longest reason of a share, in characters.
+const MAX_REASON: usize = 500;
 
 /// The subcommands of `canary`.
 #[derive(Debug, Subcommand)]
@@ -46,7 +50,7 @@ pub(super) enum CanaryTask {
     },
     /// Raises the share step by step, and sets it to 0 as soon as a threshold is crossed
     ///
-    /// The exit code is 0 when every step held, and 1 when the share was set back to 0.
+    /// The exit code is 0 when every step held, and 1 when the share was set back to 0, or somebody else has changed it.
     Drive(Drive),
 }
 
@@ -66,23 +70,31 @@ pub(super) struct Drive {
     #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..))]
     check_seconds: u64,
     /// Largest share of the canary's messages that are retried or become dead letters, in percent
-    #[arg(long, value_name = "PERCENT", default_value_t = 1.0)]
+    #[arg(long, value_name = "PERCENT", default_value_t = 1.0, value_parser = limit)]
     max_failed: f64,
     /// Largest share of the canary's interactions that expire, in percent
-    #[arg(long, value_name = "PERCENT", default_value_t = 1.0)]
+    #[arg(long, value_name = "PERCENT", default_value_t = 1.0, value_parser = limit)]
     max_expired: f64,
-    /// Largest share of the canary's messages that the stable workers take because no canary worker can, in percent
-    #[arg(long, value_name = "PERCENT", default_value_t = 5.0)]
+    /// Largest share of the canary's messages that the stable workers take because no canary worker can, and of those that they cannot hand
+    /// over, in percent
+    #[arg(long, value_name = "PERCENT", default_value_t = 5.0, value_parser = limit)]
     max_taken_back: f64,
     /// Largest number of messages that wait for the canary
-    #[arg(long, value_name = "NUMBER", default_value_t = 200.0)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 200.0, value_parser = limit)]
     max_backlog: f64,
     /// Longest time to defer at the canary, in seconds (99th percentile)
-    #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = limit)]
     max_defer: f64,
     /// Who you are, for the audit log
     #[arg(long, value_name = "NAME")]
     by: String,
+}
+
+/// Reads a limit. A number that is none would never be exceeded.
+fn limit(text: &str) -> Result<f64, &'static str> {
+    let number = text.parse::<f64>().ok();
+    let number = number.filter(|number| number.is_finite() && *number >= 0.0);
+    number.ok_or("expected a number of at least 0")
 }
 
 fn admin_url(reader: &mut Reader) -> Option<Secret> {
@@ -170,6 +182,10 @@ const BACKLOG: &str = r#"max(arrakis_worker_queue_depth{queue=~"arrakis[.]canary
 const DEFER: &str = r#"histogram_quantile(0.99, sum by (le) (rate(arrakis_worker_defer_seconds_bucket[2m]) * on (job, instance) group_left () arrakis_worker_group_info{group="canary"}))"#;
 /// Messages of the copies that the stable workers took, because no canary worker could.
 const TAKEN_BACK: &str = r#"100 * sum(increase(arrakis_worker_messages_total{queue=~"arrakis[.]canary[.].*"}[2m]) * on (job, instance) group_left () arrakis_worker_group_info{group="stable"}) / clamp_min(sum(increase(arrakis_worker_messages_total{queue=~"arrakis[.]canary[.].*"}[2m])), 1)"#;
+/// Messages of the canary's servers that stable workers could not hand over.
+const KEPT: &str = r#"100 * sum(increase(arrakis_worker_handed_over_total{outcome="kept"}[2m])) / clamp_min(sum(increase(arrakis_worker_handed_over_total[2m])), 1)"#;
+/// Messages that canary workers have handled.
+const HANDLED: &str = r#"sum(increase(arrakis_worker_messages_total{queue=~"arrakis[.]canary[.].*"}[2m]) * on (job, instance) group_left () arrakis_worker_group_info{group="canary"})"#;
 /// Number of canary workers that Prometheus scrapes.
 const WORKERS: &str = r#"sum(arrakis_worker_group_info{group="canary"})"#;
 
@@ -188,53 +204,124 @@ struct Sample {
     value: (f64, String),
 }
 
+/// How `drive` ends.
+enum End {
+    /// Every step held.
+    Held,
+    /// The share goes back to 0, for this reason.
+    Back(String),
+    /// Somebody else has changed the share, as this text states. It stays as it is.
+    Changed(String),
+}
+
 impl Drive {
     async fn run(self, admin: &Admin) -> anyhow::Result<ExitCode> {
         if !self.steps.is_sorted() {
             bail!("--steps must rise, as in 10,50,100");
         }
+        if self.prometheus.cannot_be_a_base() {
+            bail!("--prometheus must be a base URL, as https://prometheus.internal");
+        }
         let client = reqwest::Client::builder().timeout(QUERY_LIMIT).build()?;
         let mut terminated = signal(SignalKind::terminate())?;
-        let stopped = tokio::select! {
-            crossed = self.climb(admin, &client) => crossed?,
-            _ = tokio::signal::ctrl_c() => Some("interrupted".to_owned()),
-            _ = terminated.recv() => Some("terminated".to_owned()),
+        let end = tokio::select! {
+            end = self.climb(admin, &client) => end?,
+            _ = tokio::signal::ctrl_c() => End::Back("interrupted".to_owned()),
+            _ = terminated.recv() => End::Back("terminated".to_owned()),
         };
-        let Some(reason) = stopped else {
-            report("every step held; deploy the build to the stable workers, then: arrakis-worker canary set 0");
-            return Ok(ExitCode::SUCCESS);
-        };
-        self.roll_back(admin, &reason).await?;
-        report(format_args!("the share is 0 again: {reason}"));
-        Ok(ExitCode::FAILURE)
+        match end {
+            End::Held => {
+                report("every step held; deploy the build to the stable workers, then: arrakis-worker canary set 0");
+                Ok(ExitCode::SUCCESS)
+            }
+            End::Back(reason) => {
+                self.roll_back(admin, &reason).await?;
+                report(format_args!("the share is 0 again: {reason}"));
+                Ok(ExitCode::FAILURE)
+            }
+            End::Changed(how) => {
+                report(format_args!(
+                    "stopped, and the share stays as it is: it was changed meanwhile, to {how}"
+                ));
+                Ok(ExitCode::FAILURE)
+            }
+        }
     }
 
-    /// Raises the share; returns why it must go back, or `None` when every step held.
-    async fn climb(&self, admin: &Admin, client: &reqwest::Client) -> anyhow::Result<Option<String>> {
+    /// Raises the share until every step held, a threshold is crossed, or somebody else has changed it.
+    async fn climb(&self, admin: &Admin, client: &reqwest::Client) -> anyhow::Result<End> {
+        let mut before = None;
         for percent in &self.steps {
-            set(admin, *percent, "canary drive", &self.by).await?;
+            if let Some(how) = self.changed_from(before, admin).await {
+                return Ok(End::Changed(how));
+            }
+            match set(admin, *percent, DRIVEN, &self.by).await {
+                Ok(()) => {}
+                // Nothing was changed yet, and the way back would be refused as well.
+                Err(error) if before.is_none() && is_refused(&error) => return Err(error),
+                Err(error) => return Ok(End::Back(format!("{percent} % cannot be set: {error:#}"))),
+            }
+            before = Some(*percent);
             report(format_args!("{percent} % for {} s", self.hold_seconds));
-            let until = Instant::now() + Duration::from_secs(self.hold_seconds);
-            let mut blind = 0;
-            while Instant::now() < until {
-                let next = Instant::now() + Duration::from_secs(self.check_seconds);
-                tokio::time::sleep_until(next.min(until)).await;
-                match self.crossed(client).await {
-                    Ok(None) => blind = 0,
-                    Ok(Some(reason)) => return Ok(Some(format!("at {percent} %: {reason}"))),
-                    Err(error) => {
-                        blind += 1;
-                        report(format_args!(
-                            "the metrics cannot be read ({blind} of {MAX_BLIND_CHECKS}): {error:#}"
-                        ));
-                        if blind == MAX_BLIND_CHECKS {
-                            return Ok(Some(format!("at {percent} %: the metrics cannot be read")));
-                        }
+            match self.hold(*percent, admin, client).await {
+                End::Held => {}
+                end => return Ok(end),
+            }
+        }
+        Ok(End::Held)
+    }
+
+    /// Holds a share, and checks the metrics meanwhile.
+    async fn hold(&self, percent: u8, admin: &Admin, client: &reqwest::Client) -> End {
+        let until = Instant::now() + Duration::from_secs(self.hold_seconds);
+        let mut blind = 0;
+        while Instant::now() < until {
+            let next = Instant::now() + Duration::from_secs(self.check_seconds);
+            tokio::time::sleep_until(next.min(until)).await;
+            if let Some(how) = self.changed_from(Some(percent), admin).await {
+                return End::Changed(how);
+            }
+            match self.crossed(client).await {
+                Ok(None) => blind = 0,
+                Ok(Some(reason)) => return End::Back(format!("at {percent} %: {reason}")),
+                Err(error) => {
+                    blind += 1;
+                    report(format_args!(
+                        "the metrics cannot be read ({blind} of {MAX_BLIND_CHECKS}): {error:#}"
+                    ));
+                    if blind == MAX_BLIND_CHECKS {
+                        return End::Back(format!("at {percent} %: the metrics cannot be read"));
                     }
                 }
             }
         }
-        Ok(None)
+        // Without traffic every threshold holds, which proves nothing about the build.
+        match self.query(client, HANDLED).await {
+            Ok(Some(handled)) if handled > 0.0 => {}
+            Ok(_) => report(format_args!(
+                "warning: at {percent} % the canary has handled no message in the last two minutes, so this step has tested nothing"
+            )),
+            Err(error) => report(format_args!("the metrics cannot be read: {error:#}")),
+        }
+        End::Held
+    }
+
+    /// What the share is, if it is not the one that this run has set: an operator who has set it to 0 has the last word. While PostgreSQL cannot
+    /// be read the share counts as unchanged, and the thresholds decide.
+    async fn changed_from(&self, held: Option<u8>, admin: &Admin) -> Option<String> {
+        let held = held?;
+        let share = match admin.database().canary_share().await {
+            Ok(share) => share,
+            Err(error) => {
+                report(format_args!("the share cannot be read: {error}"));
+                return None;
+            }
+        };
+        if share.percent == held && share.changed_by == self.by && share.reason == DRIVEN {
+            return None;
+        }
+        let (by, reason) = (printable(&share.changed_by), printable(&share.reason));
+        Some(format!("{} % by {by}: {reason}", share.percent))
     }
 
     /// The first threshold that is crossed.
@@ -262,6 +349,11 @@ impl Drive {
             Threshold {
                 what: "messages that the canary left to the stable workers, percent",
                 query: TAKEN_BACK,
+                limit: self.max_taken_back,
+            },
+            Threshold {
+                what: "messages that could not be handed over, percent",
+                query: KEPT,
                 limit: self.max_taken_back,
             },
             Threshold {
@@ -307,14 +399,34 @@ impl Drive {
     /// Sets the share to 0, again until it succeeds.
     async fn roll_back(&self, admin: &Admin, reason: &str) -> anyhow::Result<()> {
         let until = Instant::now() + ROLL_BACK_LIMIT;
+        let reason: String = reason.chars().take(MAX_REASON).collect();
         loop {
-            match set(admin, 0, reason, &self.by).await {
+            match set(admin, 0, &reason, &self.by).await {
                 Err(error) if Instant::now() < until => {
                     report(format_args!("the share is not 0 yet; retrying: {error:#}"));
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
                 done => return done.context("the share is NOT 0; run: arrakis-worker canary set 0"),
             }
+        }
+    }
+}
+
+/// Whether PostgreSQL has refused a change for good.
+fn is_refused(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<DbError>();
+    error.is_some_and(|error| !error.is_transient())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limit_is_a_number_that_can_be_exceeded() {
+        assert_eq!((limit("0"), limit("1.5")), (Ok(0.0), Ok(1.5)));
+        for text in ["NaN", "inf", "-1", "1%", ""] {
+            assert!(limit(text).is_err(), "{text}");
         }
     }
 }

@@ -31,12 +31,16 @@ const EPHEMERAL: u64 = 1 << 6;
 pub(super) fn first_difference(ours: &Answer, theirs: &Value) -> Option<String> {
     let their_flags = theirs["flags"].as_u64().unwrap_or_default();
     // A deferred update (6) and an update (7) keep the flags of the message they change.
-    if matches!(ours.kind, Some(4 | 5)) && (ours.flags ^ their_flags) & EPHEMERAL != 0 {
+    let is_new = matches!(ours.kind, Some(4 | 5));
+    if is_new && (ours.flags ^ their_flags) & EPHEMERAL != 0 {
         return Some("/flags".to_owned());
     }
     for key in ["content", "embeds", "components"] {
-        let Some(our) = ours.message.get(key).filter(|value| !value.is_null()) else {
-            continue;
+        let our = match ours.message.get(key).filter(|value| !value.is_null()) {
+            Some(our) => our,
+            // What a new message does not have is empty; what an update does not have stays as it was.
+            None if is_new => &Value::Null,
+            None => continue,
         };
         let path = format!("/{key}");
         let their = theirs.get(key).unwrap_or(&Value::Null);
@@ -141,11 +145,20 @@ mod tests {
         );
         let ours = json!({"embeds": []});
         assert_eq!(first_difference(&answer(ours), &theirs()).as_deref(), Some("/embeds"));
-        let ours = json!({"components": [{"components": [{"label": "Next", "style": 2}]}]});
+        let mut ours = json!({"components": [{"components": [{"label": "Next", "style": 2}]}]});
+        ours["embeds"] = theirs()["embeds"].clone();
         assert_eq!(
             first_difference(&answer(ours), &theirs()).as_deref(),
             Some("/components")
         );
+    }
+
+    #[test]
+    fn part_that_a_new_message_lacks_differs_and_that_of_an_update_stays() {
+        let ours = answer(json!({"content": ""}));
+        assert_eq!(first_difference(&ours, &theirs()).as_deref(), Some("/embeds"));
+        let update = Answer { kind: Some(7), ..ours };
+        assert_eq!(first_difference(&update, &theirs()), None);
     }
 
     #[test]

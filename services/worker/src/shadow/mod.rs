@@ -16,8 +16,11 @@ mod recorder;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use arrakis_broker::{Delivery, Handler, Verdict};
 use arrakis_cache::{CacheKey, Ttl};
+use arrakis_db::DbError;
+use arrakis_runtime::Fatal;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +41,9 @@ const COMPARED_AFTER: [Duration; 4] = [
 const LOADING: u64 = 1 << 7;
 /// Interval of [`Isolation`].
 const INTERVAL: Duration = Duration::from_secs(5);
+/// Checks before the first message, and the pause between two. A standby leads within a second or two after a leader has ended.
+const CHECKS_AT_START: u32 = 5;
+const PAUSE_AT_START: Duration = Duration::from_secs(1);
 const SERVED: Ttl = Ttl::seconds(30);
 
 /// The marker by which a shadow worker sees that its Redis is in use.
@@ -60,21 +66,42 @@ pub(crate) async fn mark_in_use(services: Arc<Services>, stop: CancellationToken
 pub(crate) struct Isolation(pub(crate) Arc<Services>);
 
 impl Isolation {
+    /// Checks that nothing is shared, for some seconds: while a leader is replaced, nobody leads for a moment.
+    ///
+    /// # Errors
+    /// Something is shared, or PostgreSQL does not tell.
+    pub(crate) async fn check_at_start(&self) -> anyhow::Result<()> {
+        for check in 0..CHECKS_AT_START {
+            if check > 0 {
+                tokio::time::sleep(PAUSE_AT_START).await;
+            }
+            let shared = self.shared().await.context("whether a worker leads in the database")?;
+            if let Some(shared) = shared {
+                return Err(Fatal::configuration(format!("a shadow worker needs copies: {shared}")).into());
+            }
+        }
+        Ok(())
+    }
+
     /// What is shared with workers that serve; `None` if nothing is.
-    pub(crate) async fn shared(&self) -> Option<&'static str> {
-        if self.0.database.has_leader().await.unwrap_or(false) {
-            return Some("DATABASE_URL: a worker leads in this database");
+    async fn shared(&self) -> Result<Option<&'static str>, DbError> {
+        if self.0.database.has_leader().await? {
+            return Ok(Some("DATABASE_URL: a worker leads in this database"));
         }
         let in_use = self.0.cache.has_marker(&marker()).await;
-        in_use.then_some("REDIS_URL: workers that serve use this Redis")
+        Ok(in_use.then_some("REDIS_URL: workers that serve use this Redis"))
     }
 
     /// Cancels `stop` once something is shared.
     pub(crate) async fn watch(self, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            if let Some(shared) = self.shared().await {
-                tracing::error!(shared, "a shadow worker needs copies, and ends");
-                stop.cancel();
+            match self.shared().await {
+                Ok(None) => {}
+                Ok(Some(shared)) => {
+                    tracing::error!(shared, "a shadow worker needs copies, and ends");
+                    stop.cancel();
+                }
+                Err(error) => tracing::warn!(%error, "it cannot be checked whether a worker leads in this database"),
             }
             tokio::select! {
                 () = tokio::time::sleep(INTERVAL) => {}

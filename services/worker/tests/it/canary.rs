@@ -19,6 +19,8 @@ use crate::platform::{Platform, Worker};
 const SHARE: &str = "arrakis_worker_canary_share_percent";
 const HANDED_OVER: &str = "arrakis_worker_handed_over_total{outcome=\"handed_over\",queue=\"arrakis.interactions\"}";
 const OF_CANARY: &str = "arrakis_worker_messages_total{queue=\"arrakis.canary.interactions\",verdict=\"done\"}";
+/// Deliveries from the queue, also of messages that are handed over.
+const WAITED: &str = "arrakis_worker_queue_wait_seconds_count{queue=\"arrakis.interactions\"}";
 const LIMIT: Duration = Duration::from_secs(60);
 /// Interactions of the load: one every 40 ms.
 const INTERACTIONS: u64 = 200;
@@ -130,6 +132,8 @@ async fn share_has_the_servers_of_its_points_and_no_others() {
     platform.control.answered(&id).await;
     canary.until_metric(OF_CANARY, inside.into()).await;
     stable.until_metric(HANDED_OVER, inside.into()).await;
+    // 20, and the one without a server.
+    stable.until_metric(WAITED, 21.0).await;
     platform.vhost.finish().await;
 }
 
@@ -150,6 +154,7 @@ async fn interaction_handed_over_to_no_worker_is_taken_back_at_once() {
 struct Prometheus {
     url: String,
     failed: Arc<Mutex<&'static str>>,
+    kept: Arc<Mutex<&'static str>>,
 }
 
 impl Prometheus {
@@ -157,8 +162,8 @@ impl Prometheus {
     async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let failed = Arc::new(Mutex::new("0"));
-        let value_of_failed = failed.clone();
+        let (failed, kept) = (Arc::new(Mutex::new("0")), Arc::new(Mutex::new("0")));
+        let (value_of_failed, value_of_kept) = (failed.clone(), kept.clone());
         tokio::spawn(async move {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
@@ -169,6 +174,8 @@ impl Prometheus {
                     "1"
                 } else if request.contains("verdict") {
                     *value_of_failed.lock()
+                } else if request.contains("kept") {
+                    *value_of_kept.lock()
                 } else {
                     "NaN"
                 };
@@ -184,7 +191,7 @@ impl Prometheus {
                 let _ = stream.write_all(response.as_bytes()).await;
             }
         });
-        Self { url, failed }
+        Self { url, failed, kept }
     }
 }
 
@@ -211,6 +218,10 @@ async fn script_raises_the_share_and_takes_it_back_when_a_threshold_is_crossed()
 
     let (status, output) = script(&platform, &prometheus.url, &FAST).output(LIMIT).await;
     assert_eq!(status.code(), Some(0), "{output}");
+    assert!(
+        output.contains("at 100 % the canary has handled no message"),
+        "{output}"
+    );
     assert_eq!(
         (share().await.percent, share().await.changed_by),
         (100, "stilgar".to_owned())
@@ -233,6 +244,36 @@ async fn script_raises_the_share_and_takes_it_back_when_a_threshold_is_crossed()
     let entries = tx.platform_audit_entries(10).await.unwrap();
     let shares: Vec<_> = entries.iter().filter(|entry| entry.action == "canary.share").collect();
     assert_eq!(shares.len(), 4, "10, 100, 10, 0: {entries:#?}");
+
+    // The stable workers keep what they cannot hand over, so the canary looks well and serves nothing.
+    *prometheus.failed.lock() = "0";
+    *prometheus.kept.lock() = "100";
+    let (status, output) = script(&platform, &prometheus.url, &FAST).output(LIMIT).await;
+    assert_eq!(status.code(), Some(1), "{output}");
+    assert!(output.contains("could not be handed over, percent: 100.00"), "{output}");
+    assert_eq!(share().await.percent, 0);
+}
+
+/// An operator who has set the share to 0 has the last word: the script does not raise it again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn script_stops_when_somebody_else_changes_the_share() {
+    let platform = Platform::start().await;
+    let _canary = canary(&platform).await;
+    let prometheus = Prometheus::start().await;
+    let options = ["--steps", "10,100", "--hold-seconds", "5", "--check-seconds", "1"];
+    let process = script(&platform, &prometheus.url, &options);
+    process.line("10 % for 5 s").await;
+    let mut tx = admin(&platform).await.database().global().await.unwrap();
+    tx.set_canary_share(0, "chani", "it answers wrongly").await.unwrap();
+    tx.commit().await.unwrap();
+    let (status, output) = process.output(LIMIT).await;
+    assert_eq!(status.code(), Some(1), "{output}");
+    assert!(
+        output.contains("it was changed meanwhile, to 0 % by chani: it answers wrongly"),
+        "{output}"
+    );
+    let share = platform.database.canary_share().await.unwrap();
+    assert_eq!((share.percent, share.changed_by.as_str()), (0, "chani"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

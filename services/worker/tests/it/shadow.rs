@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use arrakis_config::Secret;
 use arrakis_contracts::names;
+use arrakis_db::{LeaderElection, Leadership};
 use arrakis_test_support::eventually_within;
 use serde_json::json;
 
@@ -95,4 +97,22 @@ async fn shadow_without_copies_does_not_start() {
         "{error:#}"
     );
     platform.vhost.finish().await;
+}
+
+/// Between two leaders nobody leads for a moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shadow_that_starts_between_two_leaders_does_not_start() {
+    let platform = Platform::start().await;
+    let mut environment = platform.environment();
+    environment.push(("WORKER_GROUP", "shadow".to_owned()));
+    let shadow = Worker::spawn(&environment);
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let url = Secret::new(platform.app_url());
+    let mut leader = LeaderElection::connect(&url, Leadership::ScheduledJobs).await.unwrap();
+    assert!(leader.try_lead().await.unwrap());
+    let error = shadow.ended().await.unwrap_err();
+    assert!(
+        error.to_string().contains("a shadow worker needs copies: DATABASE_URL"),
+        "{error:#}"
+    );
 }

@@ -10,6 +10,8 @@ pub const IDENTIFY_SLOT_MS: i64 = 5_500;
 
 const WEEK_MS: i64 = 7 * 24 * 3_600 * 1_000;
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
+/// Bytes of the bodies in a queue of the shadow workers: 128 MiB.
+const SHADOW_BYTES: i64 = 128 << 20;
 
 const fn argument(name: &'static str, value: ArgumentValue, reason: &'static str) -> Argument {
     Argument { name, value, reason }
@@ -81,6 +83,11 @@ pub(super) fn shadow(topology: &Topology) -> Topology {
                     "x-max-length",
                     2_000,
                     "shadow workers that are too slow lose the oldest messages, which nobody waits for",
+                ),
+                integer(
+                    "x-max-length-bytes",
+                    SHADOW_BYTES,
+                    "a server's event has up to a megabyte, and copies must not fill the broker's disk, which would stop every publish",
                 ),
                 integer(
                     "x-message-ttl",

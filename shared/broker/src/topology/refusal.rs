@@ -41,6 +41,11 @@ impl TopologyError {
         matches!(self, Self::Unreachable(_))
     }
 
+    /// Whether this user of the broker may not declare the object.
+    pub fn is_access_refused(&self) -> bool {
+        matches!(self, Self::Refused { reason, .. } if reason.starts_with("ACCESS_REFUSED"))
+    }
+
     /// The error of a declaration of `object` `name`.
     pub(super) fn from_lapin(object: &'static str, name: &str, error: &lapin::Error) -> Self {
         let lapin::ErrorKind::ProtocolError(refusal) = error.kind() else {

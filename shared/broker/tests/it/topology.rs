@@ -282,3 +282,18 @@ async fn shard_state_queue_can_be_classic_or_quorum() {
         "{error}"
     );
 }
+
+/// Nobody needs the copies, and a full disk of the broker would stop every publish.
+#[test]
+fn queues_of_shadow_workers_are_bounded_in_messages_bytes_and_time() {
+    for priorities in [Priorities::Classic, Priorities::Classes] {
+        let shadow = Topology::new(priorities).shadow();
+        assert!(!shadow.queues.is_empty());
+        for queue in shadow.queues {
+            for bound in ["x-max-length", "x-max-length-bytes", "x-message-ttl", "x-expires"] {
+                let has = queue.arguments.iter().any(|argument| argument.name == bound);
+                assert!(has, "{}: {bound}", queue.name);
+            }
+        }
+    }
+}

@@ -79,7 +79,10 @@ pub(super) async fn replay(State(services): State<ApiState>, request: Request) -
     if id.is_empty() {
         return Err(Refusal::unreadable());
     }
-    permit(&services, &viewer, id, form.field("code")).await?;
+    {
+        let _check = services.code_checks.begin(viewer.user).await;
+        permit(&services, &viewer, id, form.field("code")).await?;
+    }
     let letters = DeadLetters::new(services.publisher.clone());
     let report = letters.replay(&DeadLetterSelection::Id(id.to_owned())).await;
     let report = report.map_err(|error| broken(&error))?;
@@ -157,7 +160,7 @@ fn outcome(report: &ReplayReport) -> &'static str {
     } else if !report.not_replayable.is_empty() {
         "Not replayed: its queue is not one of events, jobs or interactions."
     } else {
-        "There is no dead letter of this id any more: it was replayed or deleted meanwhile."
+        "Not replayed: no dead letter of this id was found. It was replayed or deleted meanwhile, or somebody else reads the list at this moment; look at the list again."
     }
 }
 

@@ -1,7 +1,7 @@
 //! `GET /status`: for an operator the queues, workers, shards, jobs and syncs of the platform; for an admin the jobs and the sync of one community.
 
 use arrakis_broker::{BrokerConnection, ConnectionState, queue_counts};
-use arrakis_contracts::names;
+use arrakis_contracts::{names, redact};
 use arrakis_db::{DbError, JobRow, JobState, SyncHealth};
 use axum::extract::State;
 use axum::response::Response;
@@ -214,7 +214,7 @@ fn sync_cells(services: &Services, name: &str, health: &SyncHealth, now: OffsetD
         Cell::plain(name),
         age,
         Cell::number(health.consecutive_failures),
-        Cell::plain(shortened(error.unwrap_or_default())),
+        Cell::plain(error_text(error)),
     ]
 }
 
@@ -264,8 +264,13 @@ fn job_cells(job: &JobRow, now: OffsetDateTime) -> [Cell; 7] {
         Cell::plain(progress),
         Cell::number(job.attempts),
         Cell::plain(since),
-        Cell::plain(shortened(job.error.as_deref().unwrap_or_default())),
+        Cell::plain(error_text(job.error.as_deref())),
     ]
+}
+
+/// An error without tokens: it may quote a URL or a body.
+fn error_text(error: Option<&str>) -> String {
+    shortened(&redact::text(error.unwrap_or_default()))
 }
 
 /// A text of at most [`MAX_ERROR`] characters.

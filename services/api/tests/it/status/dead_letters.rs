@@ -2,6 +2,7 @@ use arrakis_broker::{BrokerConnection, BrokerSettings, Message, PublishOutcome, 
 use arrakis_contracts::labels::HeaderValue;
 use arrakis_contracts::{headers, names};
 use arrakis_test_support::eventually;
+use futures_util::future::join_all;
 use time::OffsetDateTime;
 
 use super::{ADMIN, OPERATOR, form_token, operator, read, signed_in, submit};
@@ -89,6 +90,25 @@ async fn operator_replays_a_dead_letter_with_a_code() {
         .filter(|entry| entry.action == "dead_letter.replay")
         .collect();
     assert_eq!((replays.len(), replays[0].subject.as_str()), (1, "event<1>"));
+}
+
+/// More requests than the api has connections to PostgreSQL.
+#[tokio::test]
+async fn replay_that_is_sent_many_times_at_once_opens_no_breaker_and_replays_once() {
+    let api = api_with_operator().await;
+    let community = api.community(100).await;
+    dead_letter(&api, "event-1", "an error").await;
+    let (_, codes) = api.enrol(operator()).await;
+    let cookie = signed_in(&api, community, OPERATOR).await;
+    let page = read(&api, "/status", &cookie).await;
+    let form = format!("form_token={}&id=event-1&code={}", form_token(&page), codes[0].expose());
+    let answers = join_all((0..24).map(|_| submit(&api, "/status/dead-letters/replay", &cookie, &form))).await;
+    let count = |status| answers.iter().filter(|answer| answer.status == status).count();
+    assert_eq!((count(200), count(503)), (1, 0));
+    assert!(count(403) >= 5, "as many as would begin a throttle");
+    let returned = || async { api.vhost.messages(names::EVENTS_GUILD).await == 1 };
+    eventually(returned, "the message in its queue, once").await;
+    until_letters(&api, 0).await;
 }
 
 #[tokio::test]

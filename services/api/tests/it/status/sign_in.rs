@@ -99,6 +99,11 @@ async fn pages_need_a_sign_in_and_end_with_it() {
             );
         }
     }
+    let metrics = api.runtime.metrics.render();
+    assert!(
+        !metrics.contains("arrakis_api_wallet_page_refusals_total{code=\"signed-out\"}"),
+        "{metrics}"
+    );
     let cookie = signed_in(&api, community, ADMIN).await;
     let page = read(&api, "/status", &cookie).await;
     assert_eq!(page.status, 200);
