@@ -106,7 +106,7 @@ impl Forwarder {
             Ok(Ok(response)) => self.admission.record_owner(resource, &response),
             Ok(Err(error)) => tracing::warn!(%resource, %error, "the server of the resource cannot be read"),
             Err(refusal) => {
-                tracing::warn!(%resource, error = refusal.message, "the server of the resource cannot be read")
+                tracing::warn!(%resource, error = refusal.message, "the server of the resource cannot be read");
             }
         }
     }

@@ -138,22 +138,6 @@ fn redirect_is_not_followed() {
 }
 
 #[test]
-fn redirect_is_not_followed() {
-    let other = Api::start("200 OK", "v010_small");
-    for status in ["302 Found", "303 See Other", "307 Temporary Redirect"] {
-        let status: &'static str = Box::leak(format!("{status}\r\nlocation: {}/diff", other.url).into_boxed_str());
-        let api = Api::start(status, "v010_small");
-        let outcome = estimate(&api.estimator(None), "real_create");
-        assert_eq!(outcome.blocks[0].rule, "cost_unknown", "{status}");
-    }
-    assert_eq!(
-        other.requests.load(Ordering::SeqCst),
-        0,
-        "no key was sent to the other host"
-    );
-}
-
-#[test]
 fn api_that_fails_rejects() {
     let refused = Api::start("401 Unauthorized", "v010_small");
     assert_eq!(

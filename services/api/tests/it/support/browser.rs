@@ -78,17 +78,6 @@ impl Browser {
             .unwrap();
     }
 
-    /// Types into the first field that matches.
-    pub(crate) async fn fill(&self, selector: &str, text: &str) {
-        self.client
-            .find(Locator::Css(selector))
-            .await
-            .unwrap()
-            .send_keys(text)
-            .await
-            .unwrap();
-    }
-
     pub(crate) async fn script(&self, script: &str) -> Value {
         self.client.execute(script, Vec::new()).await.unwrap()
     }
