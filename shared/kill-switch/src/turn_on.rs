@@ -21,7 +21,7 @@ impl KillSwitchControl {
     pub async fn turn_on(&self, actor: Actor, reason: &str) -> Report {
         let clock = Clock::start();
         let by = name_of(&actor);
-        let present = self.present().await;
+        let present = Box::pin(self.present()).await;
         let version = present.as_ref().map_or(0, |present| present.version);
         let switch = KillSwitch::changed(KillSwitchScope::Platform, true, version, &by, reason);
         let was_on = present

@@ -139,7 +139,7 @@ async fn admin_login_spans_tenants_and_app_login_is_refused_as_admin() {
 
 /// Rights of the application's login, relation by relation: one letter for each right, as `\\dp` prints them. A new table
 /// is added here with what its queries need.
-const APP_RIGHTS: [(&str, &str); 68] = [
+const APP_RIGHTS: [(&str, &str); 70] = [
     ("_sqlx_migrations", "r"),
     ("alerts", "arw"),
     ("api_keys", "arw"),
