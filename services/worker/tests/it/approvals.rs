@@ -296,19 +296,13 @@ async fn decision_is_signed_once_for_its_purpose() {
     let signed = stored(&platform, id).await.signature.unwrap();
     sign_approvals(&services).await.unwrap();
     assert_eq!(stored(&platform, id).await.signature.as_ref(), Some(&signed));
-    assert_eq!(signed.algorithm, "ed25519");
-    let signature = Signature {
-        algorithm: Algorithm::Ed25519,
-        key: signed.key,
-        version: signed.version,
-        value: signed.value,
-    };
+    assert_eq!(signed.signature.algorithm, Algorithm::Ed25519);
     signer
-        .verify_for(SigningPurpose::Approval, &signed.record, &signature)
+        .verify_for(SigningPurpose::Approval, &signed.record, &signed.signature)
         .await
         .unwrap();
     let other = signer
-        .verify_for(SigningPurpose::Manifest, &signed.record, &signature)
+        .verify_for(SigningPurpose::Manifest, &signed.record, &signed.signature)
         .await;
     assert!(other.is_err(), "a signature of a decision is none of a manifest");
     let record: Value = serde_json::from_slice(&signed.record).unwrap();

@@ -108,7 +108,7 @@ async fn plan_of_high_risk_is_approved_with_a_code_in_a_modal() {
 
 #[tokio::test]
 async fn code_that_was_used_for_one_plan_does_not_approve_another() {
-    let (slack, api, key, totp) = started().await;
+    let (_slack, api, key, totp) = started().await;
     let (one, other) = (
         submitted(&api, &key, &plan(90)).await,
         submitted(&api, &key, &plan(90)).await,
