@@ -129,7 +129,7 @@ scan_policies() {
     ensure_checkov
     rm -rf "$folder"
     mkdir -p "$folder"
-    for image in ingestor worker migrate discord-proxy api telegram; do
+    for image in ingestor worker migrate discord-proxy api telegram interactions; do
         digests+=(--set "image.digests.$image=sha256:$(printf '%064d' 0)")
     done
     "$tools/helm" template arrakis "$root/deploy/helm/arrakis" --namespace arrakis --values "$root/deploy/helm/arrakis/values-production.yaml" \

@@ -40,3 +40,15 @@ impl Metrics {
         self.requests.with_label_values(&[outcome.name()]).inc();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reference_page_and_promtool_accept_the_metrics() {
+        let registry = Registry::new();
+        let _metrics = Metrics::new(&registry);
+        arrakis_test_support::assert_metrics("arrakis-interactions", &registry);
+    }
+}

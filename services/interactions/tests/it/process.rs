@@ -27,6 +27,15 @@ async fn process_serves_until_sigterm() {
     variables.push(("INTERACTIONS_ADDR", listen.clone()));
     let mut process = Process::start_at(Path::new(PROGRAM), &[], variables);
     process.ready(&health).await;
+    for endpoint in ["livez", "readyz"] {
+        let checked = Process::start_at(
+            Path::new(PROGRAM),
+            &["healthcheck", endpoint],
+            [("HEALTH_ADDR", health.clone())],
+        );
+        let (status, output) = checked.output(Duration::from_secs(20)).await;
+        assert!(status.success(), "{endpoint}: {output}");
+    }
     let (timestamp, body) = (now().to_string(), command(1).to_string());
     let signature = discord.app().interactions.sign(&timestamp, body.as_bytes());
     let delivered = Client::new()
