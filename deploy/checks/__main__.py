@@ -38,6 +38,7 @@ def self_test(helm: str, variables: env.Variables) -> list[str]:
     for what, change in [
         ("does not read DISCORD_TOKEN", lambda services: services["worker"]["environment"].update(DISCORD_TOKEN="${T}")),
         ("requires REDIS_URL", lambda services: services["api"]["environment"].pop("REDIS_URL")),
+        ("requires KILL_SWITCH_CREDENTIAL", lambda services: services["discord-proxy-1"]["environment"].pop("KILL_SWITCH_CREDENTIAL")),
         ("is written in the file", lambda services: services["ingestor"]["environment"].update(DISCORD_TOKEN="abc")),
         ("its root folder is writable", lambda services: services["api"].update(read_only=False)),
         ("publishes a port on every address", lambda services: services["api"].update(ports=["8070:8070"])),

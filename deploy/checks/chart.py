@@ -29,6 +29,16 @@ SETS = [
         "--set", "worker.autoscaling.enabled=false",
         "--set", f"image.digests.worker=sha256:{'0' * 64}",
     ]),
+    ("production with everything", "values-production.yaml", [
+        "--set", "interactions.enabled=true", "--set", "interactions.autoscaling.enabled=true",
+        "--set-string", f"discord.publicKey={'0' * 64}",
+        "--set", f"worker.canary.enabled=true,worker.canary.digest=sha256:{'1' * 64}",
+        "--set", "worker.shadow.enabled=true,worker.shadow.tag=v2",
+        "--set", "signing.serviceAccountToken.enabled=true,controlEnvironment.SIGNER=transit,controlEnvironment.VAULT_AUTH=kubernetes",
+        "--set", "secrets.notifyWebhookUrl.name=notices,secrets.slackBotToken.name=slack,secrets.slackSigningSecret.name=slack",
+        "--set-json", 'network.vault.to=[{"ipBlock":{"cidr":"10.0.9.0/24"}}]',
+        "--set", "amqpPriorities=classes",
+    ]),
 ]
 # Values that must be refused.
 REFUSED = [
@@ -37,6 +47,9 @@ REFUSED = [
     ["--set", "secrets.amqpUrl.name="],
     ["--set", "telegram.enabled=true", "--set", "telegram.replicas=2"],
     ["--set-json", 'ingestor.groups=[{"name":"a","shardRange":"0-3"}]'],
+    ["--set", "interactions.enabled=true"],
+    ["--set", "worker.canary.enabled=true"],
+    ["--set", f"worker.shadow.enabled=true,worker.shadow.tag=v2,worker.shadow.digest=sha256:{'1' * 64}"],
 ]
 
 
@@ -110,6 +123,8 @@ def check_variables(where: str, pod: dict, variables: env.Variables) -> list[str
     found = []
     for container in pod["spec"]["containers"]:
         program = f"arrakis-{container['name']}"
+        if {"name": "WORKER_GROUP", "value": "shadow"} in container.get("env", []):
+            program = env.SHADOW
         if program in variables.allowed:
             found += env.problems(where, program, {variable["name"] for variable in container.get("env", [])}, variables)
     return found
@@ -137,6 +152,15 @@ def check_network(manifests: list[dict]) -> list[str]:
         own = [spec for name, spec in by_name.items() if name != "deny-all" and spec["podSelector"]["matchLabels"].items() <= labels.items()]
         if len(own) != 1 or own[0].get("policyTypes") != ["Ingress", "Egress"]:
             found.append(f"{where} has {len(own)} policies of its own")
+    for name in ("worker", "worker-canary", "worker-shadow"):
+        ports = {port["port"] for rule in by_name.get(name, {}).get("ingress", []) for port in rule["ports"]}
+        if ports - {8080}:
+            found.append(f"{name} accepts connections on {sorted(ports)}")
+    callers = {peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"]
+               for rule in by_name["discord-proxy"]["ingress"] for peer in rule["from"] if "podSelector" in peer}
+    needed = {name for name in by_name if name in ("api", "worker", "worker-canary", "worker-shadow")}
+    if not needed <= callers:
+        found.append(f"the discord-proxy does not accept connections of {', '.join(sorted(needed - callers))}")
     if by_name.get("ingestor", {}).get("ingress") != []:
         found.append("the ingestor accepts connections")
     for name, spec in by_name.items():
@@ -180,12 +204,17 @@ def check_queues(manifests: list[dict], root: Path) -> list[str]:
     scaled = [item for item in manifests if item["kind"] == "ScaledObject"]
     if not scaled:
         return []
-    definitions = json.loads((root / "rabbitmq/definitions.json").read_text())
+    names = ("rabbitmq/definitions.json", "rabbitmq/definitions.classes.json")
+    return [f"{name}: {problem}" for name in names for problem in check_queues_of(scaled[0], json.loads((root / name).read_text()))]
+
+
+def check_queues_of(scaled: dict, definitions: dict) -> list[str]:
+    """As `check_queues`, for one of the ways in which interactions are ordered (AMQP_PRIORITIES)."""
     queues = {queue["name"] for queue in definitions["queues"]}
     work = {name for name in queues if not re.match(r"arrakis\.(retry\..*|dlq|unrouted|ingestor\..*)$", name)}
     counted: set[str] = set()
     found = []
-    for trigger in scaled[0]["spec"]["triggers"]:
+    for trigger in scaled["spec"]["triggers"]:
         metadata = trigger["metadata"]
         is_regex = metadata.get("useRegex") == "true"
         matched = {name for name in queues if (re.search(metadata["queueName"], name) if is_regex else name == metadata["queueName"])}
@@ -244,6 +273,13 @@ def mutations(manifests: list[dict]):
     yield "is not from a Secret", changed(lambda items, _: container(items, "Deployment/worker")["env"].append({"name": "REDIS_URL", "value": "redis://h"}))
     yield "security context", changed(lambda items, _: container(items, "Deployment/api")["securityContext"].update(readOnlyRootFilesystem=False))
     yield "the ingestor accepts connections", changed(lambda items, _: items["NetworkPolicy/ingestor"]["spec"].update(ingress=[{}]))
+    yield "discord-proxy does not accept connections of api", changed(
+        lambda items, _: items["NetworkPolicy/discord-proxy"]["spec"]["ingress"][1]["from"].pop())
+    yield "requires KILL_SWITCH_CREDENTIAL", changed(
+        lambda items, _: container(items, "StatefulSet/discord-proxy")["env"].remove(
+            next(entry for entry in container(items, "StatefulSet/discord-proxy")["env"] if entry["name"] == "KILL_SWITCH_CREDENTIAL")))
+    yield "does not read KILL_SWITCH_CREDENTIAL", changed(
+        lambda items, _: container(items, "Deployment/worker")["env"].append({"name": "WORKER_GROUP", "value": "shadow"}))
     yield "worker reaches Discord", changed(lambda items, _: items["NetworkPolicy/worker"]["spec"]["egress"].append(everywhere))
     yield "deny-all permits", changed(lambda items, _: items["NetworkPolicy/deny-all"]["spec"].update(egress=[{}]))
     yield "counts no unacknowledged", changed(lambda items, _: metadata(items).update(protocol="amqp"))
