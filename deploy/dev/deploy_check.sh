@@ -54,19 +54,27 @@ check_release_scripts() {
 #!/bin/sh
 case "$*" in
 *jsonpath*) echo worker ;;
-*"--output name"*) echo deployment/worker ;;
-*healthcheck*) exit "${HEALTH:-0}" ;;
+*"--output name"*) printf 'deployment/worker\ndeployment/worker-canary\n' ;;
+*healthcheck*)
+    case "$*" in *"--container worker -- /usr/bin/arrakis-worker"*) exit "${HEALTH:-0}" ;; esac
+    exit 1
+    ;;
 esac
 STUB
     cat >"$folder/bin/curl" <<'STUB'
 #!/bin/sh
-case "$*" in */openapi.json) echo 200 ;; */admin/users) echo "${ADMIN:-401}" ;; */session) echo 404 ;; esac
+case "$*" in */openapi.json) echo 200 ;; */admin/users) echo "${ADMIN:-401}" ;; */session) echo 404 ;; */status) echo "${STATUS_PAGE:-401}" ;;
+*/status.css) echo 200 ;; */interactions) echo "${SIGNATURE:-401}" ;; esac
 STUB
     chmod +x "$folder"/bin/*
     local smoke=(env PATH="$folder/bin:$PATH" VERIFY_BASE_URL=https://verify.example.org)
     expect_check 'smoke tests of a deployment that works' smoke_passes "${smoke[@]}" || return
     expect_check 'a service that is not ready' refused "${smoke[@]}" HEALTH=1 "$root/deploy/smoke.sh" || return
     expect_check 'an admin route without a key' refused "${smoke[@]}" ADMIN=200 "$root/deploy/smoke.sh" || return
+    expect_check 'a status page without a sign-in' refused "${smoke[@]}" STATUS_PAGE=404 "$root/deploy/smoke.sh" || return
+    smoke+=(INTERACTIONS_URL=https://verify.example.org/interactions)
+    expect_check 'the interactions endpoint' smoke_passes "${smoke[@]}" || return
+    expect_check 'an interactions endpoint that accepts an invalid signature' refused "${smoke[@]}" SIGNATURE=202 "$root/deploy/smoke.sh" || return
     expect_check 'a deployment outside of Kubernetes' smoke_passes "${smoke[@]}" HEALTH=1 ONLY_PUBLIC=true || return
     check_deployment_on_aws "$folder"
 }
