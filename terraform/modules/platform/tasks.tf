@@ -128,6 +128,8 @@ module "alarms" {
       ingestor = { name = module.ingestor.service_name, tasks = var.ingestor_tasks }
       worker   = { name = module.worker.service_name, tasks = 2 }
     },
+    var.interactions_enabled ? { interactions = { name = module.interactions.service_name, tasks = var.interactions_tasks } } : {},
+    var.canary_tasks > 0 ? { worker-canary = { name = module.worker_canary.service_name, tasks = var.canary_tasks } } : {},
     var.telegram_enabled ? { telegram = { name = module.telegram.service_name, tasks = 1 } } : {},
   )
 }
