@@ -65,7 +65,7 @@ MUTATIONS = [
     ("modules/backup-store/replication.tf", "  enable_key_rotation     = true", "  enable_key_rotation     = false", test_promises.Permissions, "test_keys_are_rotated_and_deleted_after_30_days"),
     # Secrets.
     ("modules/platform/main.tf", "      DISCORD_PROXY_URL      = local.proxy_urls\n", "      DISCORD_PROXY_URL      = local.proxy_urls\n      DISCORD_PROXY_URLS     = local.proxy_urls\n", test_promises.Secrets, "test_variables_are_those_of_env_example"),
-    ("modules/platform/main.tf", "    PROXY_CREDENTIALS = local.secret_arns[\"discord-proxy-callers\"]\n", "", test_promises.Secrets, "test_variables_are_those_of_env_example"),
+    ("modules/platform/main.tf", "    PROXY_CREDENTIALS      = local.secret_arns[\"discord-proxy-callers\"]\n", "", test_promises.Secrets, "test_variables_are_those_of_env_example"),
     ("modules/platform/main.tf", "    API_URL         = ", "    DATABASE_URL = \"x\"\n    API_URL         = ", test_promises.Secrets, "test_variables_are_those_of_env_example"),
     ("modules/platform/main.tf", "      VERIFY_BASE_URL        = var.verify_base_url\n", "      VERIFY_BASE_URL        = var.verify_base_url\n      SCORE_API_KEY          = \"key\"\n", test_promises.Secrets, "test_secret_variables_are_given_by_reference"),
     ("modules/platform/main.tf", "    TELEGRAM_BOT_TOKEN = local.secret_arns[\"telegram-token\"]", "    TELEGRAM_BOT_TOKEN = \"123456789:token\"", test_promises.Secrets, "test_secret_variables_are_given_by_reference"),

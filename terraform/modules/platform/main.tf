@@ -197,6 +197,8 @@ module "secrets" {
     mfa-encryption-key      = "Keys that encrypt the secrets of second factors (MFA_ENCRYPTION_KEY)"
     notify-webhook          = "URL of the webhook of the channel for notices about backups (NOTIFY_WEBHOOK_URL)"
     score-api-key           = "Key of the score service (SCORE_API_KEY)"
+    slack-bot-token         = "Token of the bot of the Slack app (SLACK_BOT_TOKEN)"
+    slack-signing-secret    = "Signing secret of the Slack app (SLACK_SIGNING_SECRET)"
     telegram-api-credential = "API key with the scope telegram (API_CREDENTIAL)"
     telegram-token          = "Token of the Telegram bot (TELEGRAM_BOT_TOKEN)"
     worker-proxy-credential = "Credential of the worker at the discord-proxy (DISCORD_PROXY_CREDENTIAL)"
@@ -499,12 +501,20 @@ module "api" {
     var.api_variables,
   )
 
-  secrets = merge(local.chain_secrets, local.control_secrets, {
-    AMQP_URL           = local.amqp_url
-    DATABASE_ADMIN_URL = local.database_urls["admin"]
-    DATABASE_URL       = local.database_urls["app"]
-    REDIS_URL          = local.redis_url
-  })
+  secrets = merge(
+    local.chain_secrets,
+    local.control_secrets,
+    {
+      AMQP_URL           = local.amqp_url
+      DATABASE_ADMIN_URL = local.database_urls["admin"]
+      DATABASE_URL       = local.database_urls["app"]
+      REDIS_URL          = local.redis_url
+    },
+    var.approvals_at_slack ? {
+      SLACK_BOT_TOKEN      = local.secret_arns["slack-bot-token"]
+      SLACK_SIGNING_SECRET = local.secret_arns["slack-signing-secret"]
+    } : {},
+  )
 
   egress = merge(local.egress_aws, local.egress_proxies, {
     broker   = local.egress.broker

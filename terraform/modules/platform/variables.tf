@@ -263,6 +263,12 @@ variable "worker_variables" {
   }
 }
 
+variable "approvals_at_slack" {
+  description = "Whether plans are shown for approval at Slack; the secrets slack-bot-token and slack-signing-secret must have values, and SLACK_APPROVALS_CHANNEL is in api_variables."
+  type        = bool
+  default     = false
+}
+
 variable "control_variables" {
   description = "Further variables that workers and api have in common (.env.example): KILL_SWITCH_OPERATORS, APPROVAL_PEOPLE, SIGNER and those of VAULT."
   type        = map(string)
