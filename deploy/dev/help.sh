@@ -3,7 +3,7 @@
 
 help_up() {
     cat <<HELP
-${bold}./dev up${plain} [--release] [--workers N] [--prometheus]
+${bold}./dev up${plain} [--release] [--workers N] [--prometheus] [--http-interactions]
 
 Installs missing packages (as root), builds, and starts PostgreSQL, Redis, RabbitMQ, a local chain, the emulator with a seeded server, the
 proxy, the workers, the api and the ingestor. Ctrl-C stops everything. Data of PostgreSQL, Redis, RabbitMQ and the chain are kept; the
@@ -12,6 +12,8 @@ emulator keeps nothing.
   --release    optimised programs
   --workers N  number of workers, from 1 to 99 (default 1)
   --prometheus also a Prometheus (Debian's package) with the alerts of deploy/prometheus
+  --http-interactions
+               interactions by HTTP to arrakis-interactions instead of the gateway; with the emulator only
 
 With DISCORD_TOKEN, it connects to Discord instead of the emulator. With CHAIN_RPC_URLS, it starts no chain and reads that one. The local
 chain is anvil, which npm installs; without npm the ranking is seeded rows. The exit code is 1 when a process ended before Ctrl-C.
