@@ -23,6 +23,21 @@ def self_test(helm: str, variables: env.Variables) -> list[str]:
     for what, changed in chart.mutations(manifests):
         expect(what, chart.check(changed, ROOT, variables))
 
+    # What is off by default.
+    _, values, options = chart.SETS[-1]
+    manifests = chart.render(helm, ROOT, values, options)
+    by_name = {f"{item['kind']}/{item['metadata']['name']}": item for item in manifests}
+    for what, change in [
+        ("the alerts differ", lambda items: items["PrometheusRule/arrakis"]["spec"]["groups"].pop()),
+        ("scrapeInterval", lambda items: items["PodMonitor/arrakis-pods"]["spec"]["podMetricsEndpoints"][0].update(scrapeInterval="15s")),
+        ("Deployment/worker-shadow has 0 PodMonitors", lambda items: items["PodMonitor/arrakis-shadow"]["spec"]["selector"]["matchExpressions"][0].update(values=["shadow"])),
+        ("interactions reaches Discord", lambda items: items["NetworkPolicy/interactions"]["spec"]["egress"].append({"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]})),
+        ("has no PodDisruptionBudget", lambda items: items["PodDisruptionBudget/worker-canary"]["spec"]["selector"]["matchLabels"].update({"app.kubernetes.io/name": "canary"})),
+    ]:
+        changed = copy.deepcopy(by_name)
+        change(changed)
+        expect(what, chart.check(list(changed.values()), ROOT, variables))
+
     dockerfile = (ROOT / "deploy/images/Dockerfile").read_text()
     tree_script = (ROOT / "deploy/images/tree.sh").read_text()
     for what, old, new in [

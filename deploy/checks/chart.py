@@ -1,4 +1,4 @@
-"""The Helm chart: lint, schemas of Kubernetes and KEDA, the variables of the services, and the policies that the chart promises.
+"""The Helm chart: lint, schemas of Kubernetes, KEDA and Prometheus Operator, the variables of the services, and the policies that the chart promises.
 
 Each set of values in `SETS` is rendered by helm and checked.
 """
@@ -38,6 +38,7 @@ SETS = [
         "--set", "secrets.notifyWebhookUrl.name=notices,secrets.slackBotToken.name=slack,secrets.slackSigningSecret.name=slack",
         "--set-json", 'network.vault.to=[{"ipBlock":{"cidr":"10.0.9.0/24"}}]',
         "--set", "amqpPriorities=classes",
+        "--set", "monitoring.enabled=true,monitoring.labels.release=prometheus",
     ]),
 ]
 # Values that must be refused.
@@ -68,13 +69,13 @@ def pods(manifests: list[dict]) -> dict[str, dict]:
             for item in manifests if item["kind"] in ("Deployment", "StatefulSet", "Job")}
 
 
-def check_schemas(manifests: list[dict], keda: dict) -> list[str]:
-    """Problems by the schemas of Kubernetes and KEDA."""
+def check_schemas(manifests: list[dict], operators: dict) -> list[str]:
+    """Problems by the schemas of Kubernetes, and by ours of the operators' objects."""
     found = []
     for item in manifests:
         where = f"{item['kind']}/{item['metadata']['name']}"
-        if item["apiVersion"].startswith("keda.sh/"):
-            definition = {"$ref": f"#/$defs/{item['kind']}", "$defs": keda["$defs"]}
+        if item["apiVersion"].startswith(("keda.sh/", "monitoring.coreos.com/")):
+            definition = {"$ref": f"#/$defs/{item['kind']}", "$defs": operators}
             for error in jsonschema.Draft202012Validator(definition).iter_errors(item):
                 found.append(f"{where}: {'/'.join(map(str, error.absolute_path))}: {error.message}")
             continue
@@ -199,6 +200,32 @@ def check_objects(manifests: list[dict]) -> list[str]:
     return found
 
 
+def check_monitoring(manifests: list[dict], root: Path) -> list[str]:
+    """Every rule of deploy/prometheus is in the chart, and every pod with a health port is scraped as the rules expect."""
+    rules = [item for item in manifests if item["kind"] == "PrometheusRule"]
+    if not rules:
+        return []
+    found = []
+    names = {rule["alert"] for group in rules[0]["spec"]["groups"] for rule in group["rules"] if "alert" in rule}
+    wanted = {rule["alert"] for path in (root / "deploy/prometheus/rules").glob("*.yaml")
+              for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"] if "alert" in rule}
+    if names != wanted or len(names) < 50:
+        found.append(f"PrometheusRule: the alerts differ from deploy/prometheus: {sorted(names ^ wanted)}")
+    monitors = [item["spec"] for item in manifests if item["kind"] == "PodMonitor"]
+    for where, pod in pods(manifests).items():
+        ports = {port["name"] for container in pod["spec"]["containers"] for port in container.get("ports", [])}
+        labels = pod["metadata"]["labels"]
+        matches = []
+        for spec in monitors:
+            [expression] = spec["selector"]["matchExpressions"]
+            is_named = labels["app.kubernetes.io/name"] in expression["values"]
+            if spec["selector"]["matchLabels"].items() <= labels.items() and is_named == (expression["operator"] == "In"):
+                matches.append(spec)
+        if "health" in ports and len(matches) != 1:
+            found.append(f"{where} has {len(matches)} PodMonitors")
+    return found
+
+
 def check_queues(manifests: list[dict], root: Path) -> list[str]:
     """The triggers name queues that exist, and every queue of work has one."""
     scaled = [item for item in manifests if item["kind"] == "ScaledObject"]
@@ -226,8 +253,11 @@ def check_queues_of(scaled: dict, definitions: dict) -> list[str]:
 
 def check(manifests: list[dict], root: Path, variables: env.Variables) -> list[str]:
     """All problems of rendered manifests."""
-    keda = json.loads((root / "deploy/checks/keda.schema.json").read_text())
-    found = check_schemas(manifests, keda) + check_network(manifests) + check_objects(manifests) + check_queues(manifests, root)
+    operators: dict = {}
+    for name in ("keda", "monitoring"):
+        operators |= json.loads((root / f"deploy/checks/{name}.schema.json").read_text())["$defs"]
+    found = check_schemas(manifests, operators) + check_network(manifests) + check_objects(manifests) + check_queues(manifests, root)
+    found += check_monitoring(manifests, root)
     for where, pod in pods(manifests).items():
         found += check_pod(where, pod) + check_variables(where, pod, variables)
     return found
