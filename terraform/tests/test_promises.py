@@ -26,7 +26,7 @@ WILDCARDS = {
 }
 SERVICES = {"api": "api", "discord_proxy": "discord-proxy", "ingestor": "ingestor", "interactions": "interactions", "telegram": "telegram", "worker": "worker"}
 # Calls in the module platform that make tasks, with the binary that runs in them.
-TASKS = {**{call: f"arrakis-{service}" for call, service in SERVICES.items()}, "backup": "arrakis-worker", "migrate": "arrakis-worker", "worker_canary": "arrakis-worker"}
+TASKS = {**{call: f"arrakis-{service}" for call, service in SERVICES.items()}, "backup": "arrakis-worker", "migrate": "arrakis-worker", "operator": "arrakis-worker", "worker_canary": "arrakis-worker"}
 
 
 def platform():
@@ -95,7 +95,7 @@ class Network(unittest.TestCase):
         self.assertIn("referenced_security_group_id", broker.one("resource", "aws_vpc_security_group_ingress_rule", "amqps"))
         self.assertEqual(broker.one("variable", "console_cidrs")["default"], [])
         clients = set(unquoted(name) for name in call("broker")["client_security_group_ids"])
-        self.assertEqual(clients - {BLOCK}, {"api", "backup", "ingestor", "interactions", "worker", "worker-canary"})
+        self.assertEqual(clients - {BLOCK}, {"api", "backup", "ingestor", "interactions", "operator", "worker", "worker-canary"})
 
     def test_stores_are_private_and_encrypted(self):
         broker = module("modules/broker").one("resource", "aws_mq_broker", "this")
@@ -335,7 +335,7 @@ class Secrets(unittest.TestCase):
             for variable, login in (("DATABASE_ADMIN_URL", "admin"), ("DATABASE_URL", "app"), ("DATABASE_OWNER_URL", "owner")):
                 if re.search(rf"\b{variable}\b", written):
                     holders[login].add(block.labels[0])
-        self.assertEqual(holders, {"admin": {"api"}, "app": {"api", "backup", "worker", "worker_canary"}, "owner": {"migrate"}})
+        self.assertEqual(holders, {"admin": {"api", "operator"}, "app": {"api", "backup", "operator", "worker", "worker_canary"}, "owner": {"migrate"}})
         self.assertEqual([block.labels[0] for block in platform().of("module") if "master_secret_arn" in text_of(block.body)], ["logins"])
 
     def test_execution_role_reads_the_named_secrets_only(self):
@@ -386,9 +386,9 @@ class Tasks(unittest.TestCase):
         self.assertIn("api", balancer.one("resource", "aws_lb_listener", "https")["default_action"][0]["target_group_arn"])
 
     def test_kill_switch_reaches_every_proxy(self):
-        for name in ("api", "discord_proxy", "worker", "worker_canary", "backup"):
+        for name in ("api", "discord_proxy", "operator", "worker", "worker_canary", "backup"):
             self.assertIn("KILL_SWITCH_CREDENTIAL", expanded(platform(), call(name)["secrets"]), name)
-        for name in ("api", "worker", "worker_canary"):
+        for name in ("api", "operator", "worker", "worker_canary"):
             self.assertIn("MFA_ENCRYPTION_KEY", expanded(platform(), call(name)["secrets"]), name)
             self.assertIn("DISCORD_PROXY_URL", expanded(platform(), call(name)["environment_variables"]), name)
             self.assertIn("security_group_id", call("discord_proxy")["ingress"][name.replace("_", "-")])

@@ -230,6 +230,7 @@ module "broker" {
     backup        = module.backup.security_group_id
     ingestor      = module.ingestor.security_group_id
     interactions  = module.interactions.security_group_id
+    operator      = module.operator.security_group_id
     worker        = module.worker.security_group_id
     worker-canary = module.worker_canary.security_group_id
   }
@@ -251,6 +252,7 @@ module "database" {
     backup        = module.backup.security_group_id
     logins        = module.logins.security_group_id
     migrate       = module.migrate.security_group_id
+    operator      = module.operator.security_group_id
     worker        = module.worker.security_group_id
     worker-canary = module.worker_canary.security_group_id
   }
@@ -273,6 +275,7 @@ module "cache" {
     {
       api           = module.api.security_group_id
       backup        = module.backup.security_group_id
+      operator      = module.operator.security_group_id
       telegram      = module.telegram.security_group_id
       worker        = module.worker.security_group_id
       worker-canary = module.worker_canary.security_group_id
@@ -388,6 +391,7 @@ module "discord_proxy" {
   ingress = {
     api           = { port = 8090, security_group_id = module.api.security_group_id }
     backup        = { port = 8090, security_group_id = module.backup.security_group_id }
+    operator      = { port = 8090, security_group_id = module.operator.security_group_id }
     worker        = { port = 8090, security_group_id = module.worker.security_group_id }
     worker-canary = { port = 8090, security_group_id = module.worker_canary.security_group_id }
   }
