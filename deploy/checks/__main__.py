@@ -5,7 +5,7 @@ import copy
 import sys
 from pathlib import Path
 
-from . import chart, compose, images
+from . import alerts, chart, compose, images
 from . import variables as env
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,6 +65,20 @@ def self_test(helm: str, variables: env.Variables) -> list[str]:
         document["services"] = {name: copy.deepcopy(content) for name, content in document["services"].items()}
         change(document["services"])
         expect(what, compose.check("compose.yaml", document, variables))
+    for what, change in [
+        ("there is no alert shards-lost", lambda rules: rules[1].update(target_matchers=["alertname = shards-lost"])),
+        ("inhibits without the name", lambda rules: rules[0].pop("source_matchers") and rules[0].update(source_matchers=["severity = page"])),
+        ("silences an alert of the severity page", lambda rules: rules[0].update(source_matchers=["alertname = panics"], target_matchers=["alertname = shards"])),
+    ]:
+        configuration = alerts.load(ROOT)
+        change(configuration["inhibit_rules"])
+        expect(what, alerts.check(configuration, alerts.rules(ROOT)))
+    configuration = alerts.load(ROOT)
+    configuration["route"]["routes"][0]["receiver"] = "chat"
+    expect("do not reach the pager", alerts.check(configuration, alerts.rules(ROOT)))
+    scraped = compose.jobs(ROOT)
+    scraped["arrakis-worker"].remove("worker-canary")
+    expect("worker-canary is not scraped", compose.check_scraped(ROOT, scraped))
     return failed
 
 
@@ -78,7 +92,7 @@ def main() -> int:
     if arguments.self_test:
         problems = self_test(arguments.helm, variables)
     else:
-        problems = images.check_root(ROOT) + compose.check_root(ROOT, variables) + chart.check_root(arguments.helm, ROOT, variables)
+        problems = images.check_root(ROOT) + compose.check_root(ROOT, variables) + alerts.check_root(ROOT) + chart.check_root(arguments.helm, ROOT, variables)
     for problem in problems:
         print(f"  {problem}", file=sys.stderr)
     return 1 if problems else 0

@@ -83,15 +83,25 @@ def check(name: str, document: dict, variables: env.Variables, is_overlay: bool 
     return found
 
 
-def check_monitoring(root: Path) -> list[str]:
-    """Every service of ours is scraped with the name of its program, which the rules need, and published on loopback only."""
+def jobs(root: Path) -> dict[str, list[str]]:
+    """The services of each job of Prometheus."""
+    configuration = yaml.safe_load((root / "deploy/compose/prometheus.yaml").read_text())
+    return {job["job_name"]: job["dns_sd_configs"][0]["names"] for job in configuration["scrape_configs"]}
+
+
+def check_scraped(root: Path, scraped: dict[str, list[str]]) -> list[str]:
+    """Every service of ours is scraped with the name of its program, which the rules need."""
     found = []
-    services = load(root / FILES[0])["services"]
-    jobs = {job["job_name"]: job["dns_sd_configs"][0]["names"] for job in yaml.safe_load((root / "deploy/compose/prometheus.yaml").read_text())["scrape_configs"]}
-    for service, content in services.items():
+    for service, content in load(root / FILES[0])["services"].items():
         program = content.get("image", "").split("/")[-1].split(":")[0]
-        if program.startswith("arrakis-") and program != env.MIGRATE and service not in jobs.get(program, []):
+        if program.startswith("arrakis-") and program != env.MIGRATE and service not in scraped.get(program, []):
             found.append(f"deploy/compose/prometheus.yaml: {service} is not scraped as {program}")
+    return found
+
+
+def check_monitoring(root: Path) -> list[str]:
+    """What watches the platform is reached from this machine only."""
+    found = check_scraped(root, jobs(root))
     for service, content in load(root / FILES[2])["services"].items():
         if any(not str(port).startswith("127.0.0.1:") for port in content.get("ports", [])):
             found.append(f"{FILES[2]}: {service} publishes a port on every address")
