@@ -200,6 +200,25 @@ def check_objects(manifests: list[dict]) -> list[str]:
     return found
 
 
+def check_ingress(manifests: list[dict], ingress: list[dict]) -> list[str]:
+    """What the network policies admit from the ingress controller has an Ingress to that port, and the other way round."""
+    admitted = {(item["metadata"]["name"], port["port"]) for item in manifests if item["kind"] == "NetworkPolicy"
+                for rule in item["spec"].get("ingress", []) if any(peer in ingress for peer in rule.get("from", [])) for port in rule["ports"]}
+    ports = {(item["metadata"]["name"], port["name"]): port["port"] for item in manifests if item["kind"] == "Service" for port in item["spec"]["ports"]}
+    routed, found = set(), []
+    for item in manifests:
+        if item["kind"] != "Ingress":
+            continue
+        hosts = {host for entry in item["spec"]["tls"] for host in entry["hosts"]}
+        for rule in item["spec"]["rules"]:
+            if rule["host"] not in hosts:
+                found.append(f"Ingress/{item['metadata']['name']}: {rule['host']} has no certificate")
+            for path in rule["http"]["paths"]:
+                service = path["backend"]["service"]
+                routed.add((service["name"], ports.get((service["name"], service["port"]["name"]))))
+    return found + [f"Ingress: {name} on port {port} is admitted and not routed, or routed and not admitted" for name, port in sorted(admitted ^ routed, key=str)]
+
+
 def check_monitoring(manifests: list[dict], root: Path) -> list[str]:
     """Every rule of deploy/prometheus is in the chart, and every pod with a health port is scraped as the rules expect."""
     rules = [item for item in manifests if item["kind"] == "PrometheusRule"]
@@ -258,6 +277,7 @@ def check(manifests: list[dict], root: Path, variables: env.Variables) -> list[s
         operators |= json.loads((root / f"deploy/checks/{name}.schema.json").read_text())["$defs"]
     found = check_schemas(manifests, operators) + check_network(manifests) + check_objects(manifests) + check_queues(manifests, root)
     found += check_monitoring(manifests, root)
+    found += check_ingress(manifests, yaml.safe_load((root / CHART / "values.yaml").read_text())["network"]["ingress"])
     for where, pod in pods(manifests).items():
         found += check_pod(where, pod) + check_variables(where, pod, variables)
     return found
