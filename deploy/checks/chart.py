@@ -159,7 +159,7 @@ def check_network(manifests: list[dict]) -> list[str]:
             found.append(f"{name} accepts connections on {sorted(ports)}")
     callers = {peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"]
                for rule in by_name["discord-proxy"]["ingress"] for peer in rule["from"] if "podSelector" in peer}
-    needed = {name for name in by_name if name in ("api", "worker", "worker-canary", "worker-shadow")}
+    needed = {name for name in by_name if name in ("api", "operator", "worker", "worker-canary", "worker-shadow")}
     if not needed <= callers:
         found.append(f"the discord-proxy does not accept connections of {', '.join(sorted(needed - callers))}")
     if by_name.get("ingestor", {}).get("ingress") != []:

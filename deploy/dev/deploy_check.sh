@@ -77,7 +77,36 @@ STUB
     expect_check 'the interactions endpoint' smoke_passes "${smoke[@]}" || return
     expect_check 'an interactions endpoint that accepts an invalid signature' refused "${smoke[@]}" SIGNATURE=202 "$root/deploy/smoke.sh" || return
     expect_check 'a deployment outside of Kubernetes' smoke_passes "${smoke[@]}" HEALTH=1 ONLY_PUBLIC=true || return
+    check_operator "$folder" || return
     check_deployment_on_aws "$folder"
+}
+
+# The pod of an operator's command: the worker's image and variables, the admin login by reference, and the arguments as they are.
+check_operator() { # FOLDER
+    local folder=$1/operator pod wanted
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    cat >"$folder/kubectl" <<'STUB'
+#!/bin/sh
+case "$*" in
+*deployment/worker*) cat "$FOLDER/worker.json" ;;
+*deployment/api*) cat "$FOLDER/api.json" ;;
+*) for argument in "$@"; do last=$argument; done; printf '%s' "$last" ;;
+esac
+STUB
+    chmod +x "$folder/kubectl"
+    "$tools/helm" template arrakis "$root/deploy/helm/arrakis" --namespace arrakis --values "$root/deploy/helm/arrakis/values-staging.yaml" 2>/dev/null |
+        "$tools/bin/python" -c '
+import json, sys, yaml
+for item in yaml.safe_load_all(sys.stdin):
+    if item and item["kind"] == "Deployment" and item["metadata"]["name"] in ("api", "worker"):
+        json.dump(item, open(sys.argv[1] + "/" + item["metadata"]["name"] + ".json", "w"))' "$folder"
+    pod=$(env PATH="$folder:$PATH" FOLDER="$folder" "$root/deploy/operator.sh" canary set 0 --reason 'a "quoted" reason') || return
+    wanted='operator|operator|canary set 0 --reason a "quoted" reason|admin-url|arrakis-worker|true'
+    expect_check 'the pod of an operator' test "$(jq --raw-output '[.metadata.labels["app.kubernetes.io/name"], .spec.containers[0].name, (.spec.containers[0].args | join(" ")),
+        (.spec.containers[0].env[] | select(.name == "DATABASE_ADMIN_URL").valueFrom.secretKeyRef.key), (.spec.containers[0].image | split("/")[-1] | split(":")[0]),
+        ([.spec.containers[0].env[].name] | index("KILL_SWITCH_CREDENTIAL") != null)] | join("|")' <<<"$pod")" = "$wanted" || return
+    expect_check 'an operator without a command' refused "$root/deploy/operator.sh"
 }
 
 # The order of a deployment on AWS, with stand-ins for its programs, which record their calls.
