@@ -12,8 +12,11 @@ command_upgrade_test() {
     local from=HEAD~1 earlier='' status=0 commit folder=$root/target/upgrade
     while (($# > 0)); do
         case $1 in
-        --from) from=${2:-} && shift ;;
-        --programs) earlier=${2:-} && shift ;;
+        --from | --programs)
+            [[ -n ${2:-} ]] || usage_error "$1 needs a value" './dev upgrade-test [--from COMMIT|--programs FOLDER]'
+            if [[ $1 == --from ]]; then from=$2; else earlier=$2; fi
+            shift
+            ;;
         *) usage_error "unknown option $1" './dev upgrade-test [--from COMMIT|--programs FOLDER]' ;;
         esac
         shift
@@ -46,7 +49,8 @@ build_earlier_programs() {
     git -C "$root" archive "$1" | tar --extract --directory="$source"
     info "building commit ${1:0:12}"
     only_with SQLX_OFFLINE=true CARGO_TARGET_DIR="$root/target/upgrade/target" CARGO_TERM_COLOR=never
-    run_quietly 'the build of the earlier commit' "$log" "${only_with[@]}" --chdir="$source" cargo build --locked --workspace --exclude loadtests --bins || {
+    # Option of the first env: after an assignment, env takes --chdir=… for another one.
+    run_quietly 'the build of the earlier commit' "$log" env --chdir="$source" "${only_with[@]}" cargo build --locked --workspace --exclude loadtests --bins || {
         show_log "$log" 20
         die "the commit ${1:0:12} cannot be built" "the log is ${log#"$root/"}"
     }
