@@ -65,7 +65,7 @@ build_binaries() { # RELEASE
 # cargo without the addresses of running services: with a DATABASE_URL, sqlx would check queries there instead of the committed data.
 cargo_attached() {
     only_with SQLX_OFFLINE=true CARGO_TARGET_DIR="$root/target"
-    run_attached cargo "${only_with[@]}" --chdir="$root" cargo "$@"
+    run_attached cargo env --chdir="$root" "${only_with[@]}" cargo "$@"
 }
 
 # The same for a build: its output goes to a log, with one line of progress on the screen. A failed build shows cargo's messages.
@@ -74,7 +74,7 @@ cargo_built() {
     mkdir -p "$instance/logs"
     only_with SQLX_OFFLINE=true CARGO_TARGET_DIR="$root/target" CARGO_TERM_COLOR=never CARGO_TERM_PROGRESS_WHEN=always \
         CARGO_TERM_PROGRESS_WIDTH=100
-    run_with_progress build "$log" "${only_with[@]}" --chdir="$root" cargo "$@" || status=$?
+    run_with_progress build "$log" env --chdir="$root" "${only_with[@]}" cargo "$@" || status=$?
     strip_progress "$log" >"$log.stripped"
     mv "$log.stripped" "$log"
     if ((status != 0)); then grep -vE '^ +(Compiling|Checking|Documenting|Download|Updating|Locking|Adding|Blocking|Fresh|Dirty) ?' "$log" >&"$screen" || true; fi
