@@ -5,7 +5,7 @@ import copy
 import sys
 from pathlib import Path
 
-from . import chart, compose, images
+from . import alerts, chart, compose, images
 from . import variables as env
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +23,22 @@ def self_test(helm: str, variables: env.Variables) -> list[str]:
     for what, changed in chart.mutations(manifests):
         expect(what, chart.check(changed, ROOT, variables))
 
+    # What is off by default.
+    _, values, options = chart.SETS[-1]
+    manifests = chart.render(helm, ROOT, values, options)
+    by_name = {f"{item['kind']}/{item['metadata']['name']}": item for item in manifests}
+    for what, change in [
+        ("the alerts differ", lambda items: items["PrometheusRule/arrakis"]["spec"]["groups"].pop()),
+        ("interactions on port 8050 is admitted and not routed", lambda items: items.pop("Ingress/interactions")),
+        ("scrapeInterval", lambda items: items["PodMonitor/arrakis-pods"]["spec"]["podMetricsEndpoints"][0].update(scrapeInterval="15s")),
+        ("Deployment/worker-shadow has 0 PodMonitors", lambda items: items["PodMonitor/arrakis-shadow"]["spec"]["selector"]["matchExpressions"][0].update(values=["shadow"])),
+        ("interactions reaches Discord", lambda items: items["NetworkPolicy/interactions"]["spec"]["egress"].append({"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]})),
+        ("has no PodDisruptionBudget", lambda items: items["PodDisruptionBudget/worker-canary"]["spec"]["selector"]["matchLabels"].update({"app.kubernetes.io/name": "canary"})),
+    ]:
+        changed = copy.deepcopy(by_name)
+        change(changed)
+        expect(what, chart.check(list(changed.values()), ROOT, variables))
+
     dockerfile = (ROOT / "deploy/images/Dockerfile").read_text()
     tree_script = (ROOT / "deploy/images/tree.sh").read_text()
     for what, old, new in [
@@ -38,6 +54,7 @@ def self_test(helm: str, variables: env.Variables) -> list[str]:
     for what, change in [
         ("does not read DISCORD_TOKEN", lambda services: services["worker"]["environment"].update(DISCORD_TOKEN="${T}")),
         ("requires REDIS_URL", lambda services: services["api"]["environment"].pop("REDIS_URL")),
+        ("requires KILL_SWITCH_CREDENTIAL", lambda services: services["discord-proxy-1"]["environment"].pop("KILL_SWITCH_CREDENTIAL")),
         ("is written in the file", lambda services: services["ingestor"]["environment"].update(DISCORD_TOKEN="abc")),
         ("its root folder is writable", lambda services: services["api"].update(read_only=False)),
         ("publishes a port on every address", lambda services: services["api"].update(ports=["8070:8070"])),
@@ -49,6 +66,20 @@ def self_test(helm: str, variables: env.Variables) -> list[str]:
         document["services"] = {name: copy.deepcopy(content) for name, content in document["services"].items()}
         change(document["services"])
         expect(what, compose.check("compose.yaml", document, variables))
+    for what, change in [
+        ("there is no alert shards-lost", lambda rules: rules[1].update(target_matchers=["alertname = shards-lost"])),
+        ("inhibits without the name", lambda rules: rules[0].pop("source_matchers") and rules[0].update(source_matchers=["severity = page"])),
+        ("silences an alert of the severity page", lambda rules: rules[0].update(source_matchers=["alertname = panics"], target_matchers=["alertname = shards"])),
+    ]:
+        configuration = alerts.load(ROOT)
+        change(configuration["inhibit_rules"])
+        expect(what, alerts.check(configuration, alerts.rules(ROOT)))
+    configuration = alerts.load(ROOT)
+    configuration["route"]["routes"][0]["receiver"] = "chat"
+    expect("do not reach the pager", alerts.check(configuration, alerts.rules(ROOT)))
+    scraped = compose.jobs(ROOT)
+    scraped["arrakis-worker"].remove("worker-canary")
+    expect("worker-canary is not scraped", compose.check_scraped(ROOT, scraped))
     return failed
 
 
@@ -62,7 +93,7 @@ def main() -> int:
     if arguments.self_test:
         problems = self_test(arguments.helm, variables)
     else:
-        problems = images.check_root(ROOT) + compose.check_root(ROOT, variables) + chart.check_root(arguments.helm, ROOT, variables)
+        problems = images.check_root(ROOT) + compose.check_root(ROOT, variables) + alerts.check_root(ROOT) + chart.check_root(arguments.helm, ROOT, variables)
     for problem in problems:
         print(f"  {problem}", file=sys.stderr)
     return 1 if problems else 0

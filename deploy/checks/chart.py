@@ -1,4 +1,4 @@
-"""The Helm chart: lint, schemas of Kubernetes and KEDA, the variables of the services, and the policies that the chart promises.
+"""The Helm chart: lint, schemas of Kubernetes, KEDA and Prometheus Operator, the variables of the services, and the policies that the chart promises.
 
 Each set of values in `SETS` is rendered by helm and checked.
 """
@@ -29,6 +29,17 @@ SETS = [
         "--set", "worker.autoscaling.enabled=false",
         "--set", f"image.digests.worker=sha256:{'0' * 64}",
     ]),
+    ("production with everything", "values-production.yaml", [
+        "--set", "interactions.enabled=true", "--set", "interactions.autoscaling.enabled=true",
+        "--set-string", f"discord.publicKey={'0' * 64}",
+        "--set", f"worker.canary.enabled=true,worker.canary.digest=sha256:{'1' * 64}",
+        "--set", "worker.shadow.enabled=true,worker.shadow.tag=v2",
+        "--set", "signing.serviceAccountToken.enabled=true,controlEnvironment.SIGNER=transit,controlEnvironment.VAULT_AUTH=kubernetes",
+        "--set", "secrets.notifyWebhookUrl.name=notices,secrets.slackBotToken.name=slack,secrets.slackSigningSecret.name=slack",
+        "--set-json", 'network.vault.to=[{"ipBlock":{"cidr":"10.0.9.0/24"}}]',
+        "--set", "amqpPriorities=classes",
+        "--set", "monitoring.enabled=true,monitoring.labels.release=prometheus",
+    ]),
 ]
 # Values that must be refused.
 REFUSED = [
@@ -37,6 +48,9 @@ REFUSED = [
     ["--set", "secrets.amqpUrl.name="],
     ["--set", "telegram.enabled=true", "--set", "telegram.replicas=2"],
     ["--set-json", 'ingestor.groups=[{"name":"a","shardRange":"0-3"}]'],
+    ["--set", "interactions.enabled=true"],
+    ["--set", "worker.canary.enabled=true"],
+    ["--set", f"worker.shadow.enabled=true,worker.shadow.tag=v2,worker.shadow.digest=sha256:{'1' * 64}"],
 ]
 
 
@@ -55,13 +69,13 @@ def pods(manifests: list[dict]) -> dict[str, dict]:
             for item in manifests if item["kind"] in ("Deployment", "StatefulSet", "Job")}
 
 
-def check_schemas(manifests: list[dict], keda: dict) -> list[str]:
-    """Problems by the schemas of Kubernetes and KEDA."""
+def check_schemas(manifests: list[dict], operators: dict) -> list[str]:
+    """Problems by the schemas of Kubernetes, and by ours of the operators' objects."""
     found = []
     for item in manifests:
         where = f"{item['kind']}/{item['metadata']['name']}"
-        if item["apiVersion"].startswith("keda.sh/"):
-            definition = {"$ref": f"#/$defs/{item['kind']}", "$defs": keda["$defs"]}
+        if item["apiVersion"].startswith(("keda.sh/", "monitoring.coreos.com/")):
+            definition = {"$ref": f"#/$defs/{item['kind']}", "$defs": operators}
             for error in jsonschema.Draft202012Validator(definition).iter_errors(item):
                 found.append(f"{where}: {'/'.join(map(str, error.absolute_path))}: {error.message}")
             continue
@@ -110,6 +124,8 @@ def check_variables(where: str, pod: dict, variables: env.Variables) -> list[str
     found = []
     for container in pod["spec"]["containers"]:
         program = f"arrakis-{container['name']}"
+        if {"name": "WORKER_GROUP", "value": "shadow"} in container.get("env", []):
+            program = env.SHADOW
         if program in variables.allowed:
             found += env.problems(where, program, {variable["name"] for variable in container.get("env", [])}, variables)
     return found
@@ -137,6 +153,15 @@ def check_network(manifests: list[dict]) -> list[str]:
         own = [spec for name, spec in by_name.items() if name != "deny-all" and spec["podSelector"]["matchLabels"].items() <= labels.items()]
         if len(own) != 1 or own[0].get("policyTypes") != ["Ingress", "Egress"]:
             found.append(f"{where} has {len(own)} policies of its own")
+    for name in ("worker", "worker-canary", "worker-shadow"):
+        ports = {port["port"] for rule in by_name.get(name, {}).get("ingress", []) for port in rule["ports"]}
+        if ports - {8080}:
+            found.append(f"{name} accepts connections on {sorted(ports)}")
+    callers = {peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"]
+               for rule in by_name["discord-proxy"]["ingress"] for peer in rule["from"] if "podSelector" in peer}
+    needed = {name for name in by_name if name in ("api", "operator", "worker", "worker-canary", "worker-shadow")}
+    if not needed <= callers:
+        found.append(f"the discord-proxy does not accept connections of {', '.join(sorted(needed - callers))}")
     if by_name.get("ingestor", {}).get("ingress") != []:
         found.append("the ingestor accepts connections")
     for name, spec in by_name.items():
@@ -175,17 +200,67 @@ def check_objects(manifests: list[dict]) -> list[str]:
     return found
 
 
+def check_ingress(manifests: list[dict], ingress: list[dict]) -> list[str]:
+    """What the network policies admit from the ingress controller has an Ingress to that port, and the other way round."""
+    admitted = {(item["metadata"]["name"], port["port"]) for item in manifests if item["kind"] == "NetworkPolicy"
+                for rule in item["spec"].get("ingress", []) if any(peer in ingress for peer in rule.get("from", [])) for port in rule["ports"]}
+    ports = {(item["metadata"]["name"], port["name"]): port["port"] for item in manifests if item["kind"] == "Service" for port in item["spec"]["ports"]}
+    routed, found = set(), []
+    for item in manifests:
+        if item["kind"] != "Ingress":
+            continue
+        hosts = {host for entry in item["spec"]["tls"] for host in entry["hosts"]}
+        for rule in item["spec"]["rules"]:
+            if rule["host"] not in hosts:
+                found.append(f"Ingress/{item['metadata']['name']}: {rule['host']} has no certificate")
+            for path in rule["http"]["paths"]:
+                service = path["backend"]["service"]
+                routed.add((service["name"], ports.get((service["name"], service["port"]["name"]))))
+    return found + [f"Ingress: {name} on port {port} is admitted and not routed, or routed and not admitted" for name, port in sorted(admitted ^ routed, key=str)]
+
+
+def check_monitoring(manifests: list[dict], root: Path) -> list[str]:
+    """Every rule of deploy/prometheus is in the chart, and every pod with a health port is scraped as the rules expect."""
+    rules = [item for item in manifests if item["kind"] == "PrometheusRule"]
+    if not rules:
+        return []
+    found = []
+    names = {rule["alert"] for group in rules[0]["spec"]["groups"] for rule in group["rules"] if "alert" in rule}
+    wanted = {rule["alert"] for path in (root / "deploy/prometheus/rules").glob("*.yaml")
+              for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"] if "alert" in rule}
+    if names != wanted or len(names) < 50:
+        found.append(f"PrometheusRule: the alerts differ from deploy/prometheus: {sorted(names ^ wanted)}")
+    monitors = [item["spec"] for item in manifests if item["kind"] == "PodMonitor"]
+    for where, pod in pods(manifests).items():
+        ports = {port["name"] for container in pod["spec"]["containers"] for port in container.get("ports", [])}
+        labels = pod["metadata"]["labels"]
+        matches = []
+        for spec in monitors:
+            [expression] = spec["selector"]["matchExpressions"]
+            is_named = labels["app.kubernetes.io/name"] in expression["values"]
+            if spec["selector"]["matchLabels"].items() <= labels.items() and is_named == (expression["operator"] == "In"):
+                matches.append(spec)
+        if "health" in ports and len(matches) != 1:
+            found.append(f"{where} has {len(matches)} PodMonitors")
+    return found
+
+
 def check_queues(manifests: list[dict], root: Path) -> list[str]:
     """The triggers name queues that exist, and every queue of work has one."""
     scaled = [item for item in manifests if item["kind"] == "ScaledObject"]
     if not scaled:
         return []
-    definitions = json.loads((root / "rabbitmq/definitions.json").read_text())
+    names = ("rabbitmq/definitions.json", "rabbitmq/definitions.classes.json")
+    return [f"{name}: {problem}" for name in names for problem in check_queues_of(scaled[0], json.loads((root / name).read_text()))]
+
+
+def check_queues_of(scaled: dict, definitions: dict) -> list[str]:
+    """As `check_queues`, for one of the ways in which interactions are ordered (AMQP_PRIORITIES)."""
     queues = {queue["name"] for queue in definitions["queues"]}
     work = {name for name in queues if not re.match(r"arrakis\.(retry\..*|dlq|unrouted|ingestor\..*)$", name)}
     counted: set[str] = set()
     found = []
-    for trigger in scaled[0]["spec"]["triggers"]:
+    for trigger in scaled["spec"]["triggers"]:
         metadata = trigger["metadata"]
         is_regex = metadata.get("useRegex") == "true"
         matched = {name for name in queues if (re.search(metadata["queueName"], name) if is_regex else name == metadata["queueName"])}
@@ -197,8 +272,12 @@ def check_queues(manifests: list[dict], root: Path) -> list[str]:
 
 def check(manifests: list[dict], root: Path, variables: env.Variables) -> list[str]:
     """All problems of rendered manifests."""
-    keda = json.loads((root / "deploy/checks/keda.schema.json").read_text())
-    found = check_schemas(manifests, keda) + check_network(manifests) + check_objects(manifests) + check_queues(manifests, root)
+    operators: dict = {}
+    for name in ("keda", "monitoring"):
+        operators |= json.loads((root / f"deploy/checks/{name}.schema.json").read_text())["$defs"]
+    found = check_schemas(manifests, operators) + check_network(manifests) + check_objects(manifests) + check_queues(manifests, root)
+    found += check_monitoring(manifests, root)
+    found += check_ingress(manifests, yaml.safe_load((root / CHART / "values.yaml").read_text())["network"]["ingress"])
     for where, pod in pods(manifests).items():
         found += check_pod(where, pod) + check_variables(where, pod, variables)
     return found
@@ -244,6 +323,13 @@ def mutations(manifests: list[dict]):
     yield "is not from a Secret", changed(lambda items, _: container(items, "Deployment/worker")["env"].append({"name": "REDIS_URL", "value": "redis://h"}))
     yield "security context", changed(lambda items, _: container(items, "Deployment/api")["securityContext"].update(readOnlyRootFilesystem=False))
     yield "the ingestor accepts connections", changed(lambda items, _: items["NetworkPolicy/ingestor"]["spec"].update(ingress=[{}]))
+    yield "discord-proxy does not accept connections of api", changed(
+        lambda items, _: items["NetworkPolicy/discord-proxy"]["spec"]["ingress"][1]["from"].pop())
+    yield "requires KILL_SWITCH_CREDENTIAL", changed(
+        lambda items, _: container(items, "StatefulSet/discord-proxy")["env"].remove(
+            next(entry for entry in container(items, "StatefulSet/discord-proxy")["env"] if entry["name"] == "KILL_SWITCH_CREDENTIAL")))
+    yield "does not read KILL_SWITCH_CREDENTIAL", changed(
+        lambda items, _: container(items, "Deployment/worker")["env"].append({"name": "WORKER_GROUP", "value": "shadow"}))
     yield "worker reaches Discord", changed(lambda items, _: items["NetworkPolicy/worker"]["spec"]["egress"].append(everywhere))
     yield "deny-all permits", changed(lambda items, _: items["NetworkPolicy/deny-all"]["spec"].update(egress=[{}]))
     yield "counts no unacknowledged", changed(lambda items, _: metadata(items).update(protocol="amqp"))

@@ -9,7 +9,7 @@ from compose_spec import ComposeSpecification
 
 from . import variables as env
 
-FILES = ("deploy/compose.yaml", "deploy/compose.emulator.yaml")
+FILES = ("deploy/compose.yaml", "deploy/compose.emulator.yaml", "deploy/compose.monitoring.yaml")
 
 
 class Loader(yaml.SafeLoader):
@@ -83,11 +83,37 @@ def check(name: str, document: dict, variables: env.Variables, is_overlay: bool 
     return found
 
 
+def jobs(root: Path) -> dict[str, list[str]]:
+    """The services of each job of Prometheus."""
+    configuration = yaml.safe_load((root / "deploy/compose/prometheus.yaml").read_text())
+    return {job["job_name"]: job["dns_sd_configs"][0]["names"] for job in configuration["scrape_configs"]}
+
+
+def check_scraped(root: Path, scraped: dict[str, list[str]]) -> list[str]:
+    """Every service of ours is scraped with the name of its program, which the rules need."""
+    found = []
+    for service, content in load(root / FILES[0])["services"].items():
+        program = content.get("image", "").split("/")[-1].split(":")[0]
+        if program.startswith("arrakis-") and program != env.MIGRATE and service not in scraped.get(program, []):
+            found.append(f"deploy/compose/prometheus.yaml: {service} is not scraped as {program}")
+    return found
+
+
+def check_monitoring(root: Path) -> list[str]:
+    """What watches the platform is reached from this machine only."""
+    found = check_scraped(root, jobs(root))
+    for service, content in load(root / FILES[2])["services"].items():
+        if any(not str(port).startswith("127.0.0.1:") for port in content.get("ports", [])):
+            found.append(f"{FILES[2]}: {service} publishes a port on every address")
+    return found
+
+
 def check_root(root: Path, variables: env.Variables) -> list[str]:
     """Problems of the committed files."""
     found = []
     for name in FILES:
-        found += check(name, load(root / name), variables, is_overlay="emulator" in name)
+        found += check(name, load(root / name), variables, is_overlay=name != FILES[0])
+    found += check_monitoring(root)
     example = (root / "deploy/compose/env.example").read_text()
     for variable in set(re.findall(r"\$\{([A-Z_]+):\?", (root / FILES[0]).read_text())):
         if f"\n{variable}=" not in example:

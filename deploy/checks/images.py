@@ -6,7 +6,7 @@ from pathlib import Path
 
 Targets = dict[str, list[tuple[str, str]]]
 
-SERVICES = {"ingestor", "worker", "discord-proxy", "api", "telegram"}
+SERVICES = {"ingestor", "worker", "discord-proxy", "api", "telegram", "interactions"}
 COMMANDS = {"migrate", "emulator", "gaib"}
 
 

@@ -4,23 +4,18 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# What is secret, or contains a password or a key.
-SECRETS = {
-    "AMQP_URL",
-    "API_CREDENTIAL",
-    "AWS_SECRET_ACCESS_KEY",
-    "CHAIN_RPC_URLS",
-    "DATABASE_ADMIN_URL",
-    "DATABASE_OWNER_URL",
-    "DATABASE_URL",
-    "DISCORD_PROXY_CREDENTIAL",
-    "DISCORD_TOKEN",
-    "NOTIFY_WEBHOOK_URL",
-    "PROXY_CREDENTIALS",
-    "REDIS_URL",
-    "SCORE_API_KEY",
-    "TELEGRAM_BOT_TOKEN",
+DECLARATIONS = Path(__file__).resolve().parents[2] / "shared/config/src/variables.rs"
+# What is secret, or contains a password or a key, as the code declares it.
+SECRETS = {name for name, rest in re.findall(r"^    ([A-Z][A-Z0-9_]+) = (.*?);$", DECLARATIONS.read_text(), re.M | re.S) if ".secret()" in rest}
+# Optional in the code and required of a deployment: without them the kill switch reaches no proxy, and no operation that needs a second factor
+# is possible.
+REQUIRED = {
+    "arrakis-api": {"DISCORD_PROXY_URL", "KILL_SWITCH_CREDENTIAL", "MFA_ENCRYPTION_KEY"},
+    "arrakis-discord-proxy": {"KILL_SWITCH_CREDENTIAL"},
+    "arrakis-worker": {"KILL_SWITCH_CREDENTIAL", "MFA_ENCRYPTION_KEY"},
 }
+# A worker of the group shadow: it has nothing that has effects (docs/safe-change.md).
+SHADOW = "arrakis-worker-shadow"
 # Tasks of the worker's program that do not serve.
 MIGRATE = "arrakis-migrate"
 
@@ -51,9 +46,18 @@ def read(root: Path) -> Variables:
     # Optional for these, whatever the others need.
     variables.required["arrakis-discord-proxy"] -= {"DISCORD_APPLICATION_ID"}
     variables.required["arrakis-worker"] -= {"DATABASE_ADMIN_URL", "VERIFY_BASE_URL"}
+    for program, names in REQUIRED.items():
+        assert names <= variables.allowed[program], program
+        variables.required[program] |= names
+    forbidden = {name for name in variables.allowed["arrakis-worker"]
+                 if name.startswith(("KILL_SWITCH_", "MFA_", "NOTIFY_", "APPROVAL_", "VAULT_", "BACKUP_")) or name in ("SIGNER", "DATABASE_ADMIN_URL")}
+    variables.allowed[SHADOW] = variables.allowed["arrakis-worker"] - forbidden
+    variables.required[SHADOW] = variables.required["arrakis-worker"] - forbidden
+    assert len(SECRETS) > 15, "no secrets are found in the declarations"
     variables.allowed[MIGRATE] = variables.required[MIGRATE] = {"DATABASE_OWNER_URL"}
     # Only `migrate` and tools use it; a worker that serves never has it.
-    variables.allowed["arrakis-worker"] -= {"DATABASE_OWNER_URL"}
+    for program in ("arrakis-worker", SHADOW):
+        variables.allowed[program] -= {"DATABASE_OWNER_URL"}
     return variables
 
 

@@ -26,6 +26,7 @@ command_deploy_check() {
     step 'that each check finds its defect' deployment_checks --self-test
     step 'images, compose files and the Helm chart' deployment_checks
     step 'scripts of releases and smoke tests' check_release_scripts
+    step 'the programs of a rolling upgrade' run_attached upgrade "$root/deploy/dev/upgrade_test.sh"
     step 'the counting of coverage' run_attached coverage python3 "$root/deploy/coverage/compare.py" --self-test
     if $scan; then step 'policies (checkov)' scan_policies; fi
     if ((${#failed[@]} > 0)); then die "failed: $(printf '%s; ' "${failed[@]}" | sed 's/; $//')"; fi
@@ -54,21 +55,58 @@ check_release_scripts() {
 #!/bin/sh
 case "$*" in
 *jsonpath*) echo worker ;;
-*"--output name"*) echo deployment/worker ;;
-*healthcheck*) exit "${HEALTH:-0}" ;;
+*"--output name"*) printf 'deployment/worker\ndeployment/worker-canary\n' ;;
+*healthcheck*)
+    case "$*" in *"--container worker -- /usr/bin/arrakis-worker"*) exit "${HEALTH:-0}" ;; esac
+    exit 1
+    ;;
 esac
 STUB
     cat >"$folder/bin/curl" <<'STUB'
 #!/bin/sh
-case "$*" in */openapi.json) echo 200 ;; */admin/users) echo "${ADMIN:-401}" ;; */session) echo 404 ;; esac
+case "$*" in */openapi.json) echo 200 ;; */admin/users) echo "${ADMIN:-401}" ;; */session) echo 404 ;; */status) echo "${STATUS_PAGE:-401}" ;;
+*/status.css) echo 200 ;; */interactions) echo "${SIGNATURE:-401}" ;; esac
 STUB
     chmod +x "$folder"/bin/*
     local smoke=(env PATH="$folder/bin:$PATH" VERIFY_BASE_URL=https://verify.example.org)
     expect_check 'smoke tests of a deployment that works' smoke_passes "${smoke[@]}" || return
     expect_check 'a service that is not ready' refused "${smoke[@]}" HEALTH=1 "$root/deploy/smoke.sh" || return
     expect_check 'an admin route without a key' refused "${smoke[@]}" ADMIN=200 "$root/deploy/smoke.sh" || return
+    expect_check 'a status page without a sign-in' refused "${smoke[@]}" STATUS_PAGE=404 "$root/deploy/smoke.sh" || return
+    smoke+=(INTERACTIONS_URL=https://verify.example.org/interactions)
+    expect_check 'the interactions endpoint' smoke_passes "${smoke[@]}" || return
+    expect_check 'an interactions endpoint that accepts an invalid signature' refused "${smoke[@]}" SIGNATURE=202 "$root/deploy/smoke.sh" || return
     expect_check 'a deployment outside of Kubernetes' smoke_passes "${smoke[@]}" HEALTH=1 ONLY_PUBLIC=true || return
+    check_operator "$folder" || return
     check_deployment_on_aws "$folder"
+}
+
+# The pod of an operator's command: the worker's image and variables, the admin login by reference, and the arguments as they are.
+check_operator() { # FOLDER
+    local folder=$1/operator pod wanted
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    cat >"$folder/kubectl" <<'STUB'
+#!/bin/sh
+case "$*" in
+*deployment/worker*) cat "$FOLDER/worker.json" ;;
+*deployment/api*) cat "$FOLDER/api.json" ;;
+*) for argument in "$@"; do last=$argument; done; printf '%s' "$last" ;;
+esac
+STUB
+    chmod +x "$folder/kubectl"
+    "$tools/helm" template arrakis "$root/deploy/helm/arrakis" --namespace arrakis --values "$root/deploy/helm/arrakis/values-staging.yaml" 2>/dev/null |
+        "$tools/bin/python" -c '
+import json, sys, yaml
+for item in yaml.safe_load_all(sys.stdin):
+    if item and item["kind"] == "Deployment" and item["metadata"]["name"] in ("api", "worker"):
+        json.dump(item, open(sys.argv[1] + "/" + item["metadata"]["name"] + ".json", "w"))' "$folder"
+    pod=$(env PATH="$folder:$PATH" FOLDER="$folder" "$root/deploy/operator.sh" canary set 0 --reason 'a "quoted" reason') || return
+    wanted='operator|operator|canary set 0 --reason a "quoted" reason|admin-url|arrakis-worker|true'
+    expect_check 'the pod of an operator' test "$(jq --raw-output '[.metadata.labels["app.kubernetes.io/name"], .spec.containers[0].name, (.spec.containers[0].args | join(" ")),
+        (.spec.containers[0].env[] | select(.name == "DATABASE_ADMIN_URL").valueFrom.secretKeyRef.key), (.spec.containers[0].image | split("/")[-1] | split(":")[0]),
+        ([.spec.containers[0].env[].name] | index("KILL_SWITCH_CREDENTIAL") != null)] | join("|")' <<<"$pod")" = "$wanted" || return
+    expect_check 'an operator without a command' refused "$root/deploy/operator.sh"
 }
 
 # The order of a deployment on AWS, with stand-ins for its programs, which record their calls.
@@ -129,7 +167,7 @@ scan_policies() {
     ensure_checkov
     rm -rf "$folder"
     mkdir -p "$folder"
-    for image in ingestor worker migrate discord-proxy api telegram; do
+    for image in ingestor worker migrate discord-proxy api telegram interactions; do
         digests+=(--set "image.digests.$image=sha256:$(printf '%064d' 0)")
     done
     "$tools/helm" template arrakis "$root/deploy/helm/arrakis" --namespace arrakis --values "$root/deploy/helm/arrakis/values-production.yaml" \

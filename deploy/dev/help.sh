@@ -3,7 +3,7 @@
 
 help_up() {
     cat <<HELP
-${bold}./dev up${plain} [--release] [--workers N] [--prometheus]
+${bold}./dev up${plain} [--release] [--workers N] [--prometheus] [--http-interactions]
 
 Installs missing packages (as root), builds, and starts PostgreSQL, Redis, RabbitMQ, a local chain, the emulator with a seeded server, the
 proxy, the workers, the api and the ingestor. Ctrl-C stops everything. Data of PostgreSQL, Redis, RabbitMQ and the chain are kept; the
@@ -12,6 +12,8 @@ emulator keeps nothing.
   --release    optimised programs
   --workers N  number of workers, from 1 to 99 (default 1)
   --prometheus also a Prometheus (Debian's package) with the alerts of deploy/prometheus
+  --http-interactions
+               interactions by HTTP to arrakis-interactions instead of the gateway; with the emulator only
 
 With DISCORD_TOKEN, it connects to Discord instead of the emulator. With CHAIN_RPC_URLS, it starts no chain and reads that one. The local
 chain is anvil, which npm installs; without npm the ranking is seeded rows. The exit code is 1 when a process ended before Ctrl-C.
@@ -120,6 +122,19 @@ ${bold}./dev check${plain}
 
 Checks formatting, scripts, dependencies between crates, words, terraform/, lints and documentation, and audits dependencies where
 cargo-deny is installed. Needs no running service. Every step runs; the last line names the failed ones.
+HELP
+}
+
+help_upgrade_test() {
+    cat <<HELP
+${bold}./dev upgrade-test${plain} [--from COMMIT|--programs FOLDER]
+
+Builds an earlier commit and this one, starts two of each service from the earlier programs on the present schema, and replaces each by the
+present program while the emulator sends events. Every event must have its effect, no command may expire, and no join waits longer than three
+seconds (the scenario rolling-restart of ./dev chaos).
+
+  --from COMMIT      the earlier commit (default HEAD~1)
+  --programs FOLDER  programs that are built already, such as those of the last release
 HELP
 }
 

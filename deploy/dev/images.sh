@@ -94,7 +94,7 @@ make_oci_images() {
     buildah_store=$instance/buildah
     rm -rf "$folder" "$buildah_store"
     mkdir -p "$folder"
-    for target in ingestor worker migrate discord-proxy api telegram emulator gaib; do
+    for target in ingestor worker migrate discord-proxy api telegram interactions emulator gaib; do
         tree=$target
         if [[ $target == migrate ]]; then tree=worker; fi
         run_quietly "buildah to make the image $target" "$log" in_store build --isolation chroot --format docker --target "$target" \
@@ -143,7 +143,8 @@ check_images() {
         "$root/deploy/images/run.sh" "$image_trees" migrate
     start_platform 1
     start_telegram_alone
-    for service in "${image_services[@]}" telegram emulator; do
+    start_interactions_alone
+    for service in "${image_services[@]}" telegram interactions emulator; do
         name=$(name_of_process "$service")
         check_confinement "$name" "$service"
         if [[ $service != emulator ]]; then check_healthcheck "$name" "$service"; fi
@@ -151,7 +152,7 @@ check_images() {
     check_refused_start
     check_certificates
     # In the order in which ./dev up stops them.
-    for service in ingestor telegram api worker discord-proxy emulator; do check_stop "$(name_of_process "$service")"; done
+    for service in ingestor interactions telegram api worker discord-proxy emulator; do check_stop "$(name_of_process "$service")"; done
 }
 name_of_process() { # IMAGE
     if [[ $1 == worker ]]; then echo worker-1; else echo "$1"; fi
@@ -163,6 +164,16 @@ start_telegram_alone() {
         TELEGRAM_BOT_TOKEN=123456789:AAExample-Example_Example-Example_Ex API_CREDENTIAL=arrakis_aBcDeFgH_a-long-random-string
     wait_while_running telegram "$instance/logs/telegram.log" 'telegram to run' 30 is_alive telegram ||
         die "telegram does not run from its image" "its log is ${instance#"$root/"}/logs/telegram.log"
+}
+
+# The service to which Discord delivers interactions by HTTP, with an example of a public key: no request of this test is signed.
+start_interactions_alone() {
+    local address
+    port_for interactions
+    address=127.0.0.1:$port
+    start_service interactions arrakis-interactions AMQP_URL INTERACTIONS_ADDR="$address" \
+        DISCORD_PUBLIC_KEY=d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a
+    wait_ready interactions
 }
 is_alive() { [[ $(http_status 127.0.0.1 "$(remembered_port "health_$1")" /livez) == 200 ]]; }
 
@@ -211,7 +222,7 @@ health_of_image() { # IMAGE [ENDPOINT]
 # An image without configuration names what is missing, with exit code 78; a health check without a service fails.
 check_refused_start() {
     local image status
-    for image in "${image_services[@]}" telegram migrate; do
+    for image in "${image_services[@]}" telegram interactions migrate; do
         status=0
         env --ignore-environment "$root/deploy/images/run.sh" "$image_trees" "$image" >>"$instance/logs/refused.log" 2>&1 || status=$?
         ((status == 78)) || die "the image $image without configuration exits with $status instead of 78"

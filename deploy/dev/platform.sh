@@ -1,12 +1,14 @@
 # shellcheck shell=bash
 # ./dev up: starts the services and Arrakis, and watches them until Ctrl-C.
 #
-# Start order: chain, emulator, proxy, workers, api, Telegram bot, ingestor; stop order is the reverse, so that every message has a receiver. Each process
+# Start order: chain, emulator, proxy, workers, api, Telegram bot, ingestor, interactions by HTTP; stop order is the reverse, so that every message has a receiver. Each process
 # gets only the credentials it needs: a worker has no bot token.
 # To add a service: one `start_service` line, one `wait_ready` line.
 
 credentials=(DISCORD_TOKEN DISCORD_BOT_TOKEN DISCORD_PROXY_CREDENTIAL PROXY_CREDENTIALS KILL_SWITCH_CREDENTIAL AMQP_URL DATABASE_URL DATABASE_ADMIN_URL
     DATABASE_OWNER_URL REDIS_URL RABBITMQ_MANAGEMENT_URL TELEGRAM_BOT_TOKEN API_CREDENTIAL MFA_ENCRYPTION_KEY)
+
+http_interactions=false
 
 command_up() {
     local release=false workers=1
@@ -14,16 +16,20 @@ command_up() {
         case $1 in
         --release) release=true ;;
         --prometheus) with_prometheus=true ;;
+        --http-interactions) http_interactions=true ;;
         --workers | --workers=*)
             if [[ $1 == *=* ]]; then workers=${1#*=}; else workers=${2:-} && shift; fi
             [[ $workers =~ ^[1-9][0-9]?$ ]] || usage_error "--workers takes a number from 1 to 99, not \"$workers\"" "./dev up --workers 2"
             ;;
-        *) usage_error "unknown option $1" "./dev up [--release] [--workers N] [--prometheus]" ;;
+        *) usage_error "unknown option $1" "./dev up [--release] [--workers N] [--prometheus] [--http-interactions]" ;;
         esac
         shift
     done
 
     choose_discord
+    if $http_interactions && ! $discord_is_emulated; then
+        usage_error "--http-interactions needs the emulator, which delivers to this machine" "run ./dev up without DISCORD_TOKEN"
+    fi
     choose_chain
     use_instance up
     take_lock up
@@ -59,7 +65,7 @@ build_binaries() { # RELEASE
 # cargo without the addresses of running services: with a DATABASE_URL, sqlx would check queries there instead of the committed data.
 cargo_attached() {
     only_with SQLX_OFFLINE=true CARGO_TARGET_DIR="$root/target"
-    run_attached cargo "${only_with[@]}" --chdir="$root" cargo "$@"
+    run_attached cargo env --chdir="$root" "${only_with[@]}" cargo "$@"
 }
 
 # The same for a build: its output goes to a log, with one line of progress on the screen. A failed build shows cargo's messages.
@@ -68,7 +74,7 @@ cargo_built() {
     mkdir -p "$instance/logs"
     only_with SQLX_OFFLINE=true CARGO_TARGET_DIR="$root/target" CARGO_TERM_COLOR=never CARGO_TERM_PROGRESS_WHEN=always \
         CARGO_TERM_PROGRESS_WIDTH=100
-    run_with_progress build "$log" "${only_with[@]}" --chdir="$root" cargo "$@" || status=$?
+    run_with_progress build "$log" env --chdir="$root" "${only_with[@]}" cargo "$@" || status=$?
     strip_progress "$log" >"$log.stripped"
     mv "$log.stripped" "$log"
     if ((status != 0)); then grep -vE '^ +(Compiling|Checking|Documenting|Download|Updating|Locking|Adding|Blocking|Fresh|Dirty) ?' "$log" >&"$screen" || true; fi
@@ -184,11 +190,13 @@ start_platform() { # WORKERS
     if $api_is_started; then wait_ready api; fi
     if $telegram_is_started; then wait_ready telegram; fi
     wait_ready ingestor
+    if $http_interactions; then start_interactions; fi
     if $with_prometheus; then
         local watched=(discord-proxy ingestor)
         for ((worker = 1; worker <= $1; worker++)); do watched+=("worker-$worker"); done
         if $api_is_started; then watched+=(api); fi
         if $telegram_is_started; then watched+=(telegram); fi
+        if $http_interactions; then watched+=(interactions); fi
         start_prometheus "${watched[@]}"
     fi
 }
@@ -221,6 +229,23 @@ start_telegram() {
         export API_CREDENTIAL
     fi
     API_URL=$api_url start_service telegram arrakis-telegram TELEGRAM_BOT_TOKEN API_CREDENTIAL REDIS_URL
+}
+
+# With --http-interactions: the emulator delivers interactions to this service instead of the gateway, once it has checked it as Discord does.
+start_interactions() {
+    local key address control answer
+    split_url "$emulator_control"
+    control="$url_host $url_port"
+    # shellcheck disable=SC2086 # host and port are two arguments
+    key=$(json_text public_key "$(http_body $control /control/interactions-endpoint)") || die "the emulator states no public key"
+    port_for interactions
+    address=127.0.0.1:$port
+    start_service interactions arrakis-interactions AMQP_URL DISCORD_PUBLIC_KEY="$key" INTERACTIONS_ADDR="$address"
+    wait_ready interactions
+    # shellcheck disable=SC2086 # as above
+    answer=$(http_post $control /control/interactions-endpoint "{\"url\":\"http://$address/interactions\"}")
+    [[ $(json_text url "$answer") == "http://$address/interactions" ]] || die "the emulator refuses the interactions endpoint: $answer"
+    info "the emulator delivers interactions by HTTP"
 }
 
 # start_service NAME BINARY CREDENTIAL… [VARIABLE=VALUE…]
@@ -305,6 +330,7 @@ addresses() { # WORKERS
     done
     if $api_is_started; then printf '  %-18s %s\n' 'health: api' "$(health_url api)"; fi
     if $telegram_is_started; then printf '  %-18s %s\n' 'health: telegram' "$(health_url telegram)"; fi
+    if $http_interactions; then printf '  %-18s %s\n' 'health: interactions' "$(health_url interactions)"; fi
     printf '  %-18s %s\n' 'health: ingestor' "$(health_url ingestor)" 'logs' "${instance#"$root/"}/logs/"
 }
 health_url() { echo "http://127.0.0.1:$(remembered_port "health_$1")/health"; }

@@ -46,6 +46,15 @@ http_body() { # HOST PORT PATH
     ) 2>/dev/null || true
 }
 
+# The body of the response to a POST of JSON.
+http_post() { # HOST PORT PATH BODY
+    (
+        exec {probe}<>"/dev/tcp/$1/$2" || exit 0
+        printf 'POST %s HTTP/1.0\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s' "$3" "$1" "${#4}" "$4" >&"$probe"
+        timeout 10 sed '1,/^\r$/d' <&"$probe"
+    ) 2>/dev/null || true
+}
+
 # host and port of a URL, into `url_host` and `url_port`.
 split_url() { # URL DEFAULT_PORT
     local rest=${1#*://}

@@ -197,7 +197,7 @@ invalid_arguments_are_refused() {
     # A command that starts prints progress, with the seconds since its start.
     for arguments in 'services --foo' 'faucet' 'faucet chani' 'faucet chani many' 'env --foo' 'env up --foo' 'down --foo' 'check --foo' 'up --foo' 'up --workers' 'demo --foo' 'demo --seed' \
         'bench --profile nosuch' 'bench --seed' 'chaos' 'chaos nosuch' 'chaos --seed' 'chaos --seed 1' 'chaos --all op-7' \
-        'chaos op-7 --minutes 2' 'chaos kill-anything --minutes 0' 'fuzz nosuch' 'fuzz --minutes' 'sqlx-prepare --foo' 'selftest --foo' 'images --foo' 'images --programs' 'images --no-test --demo' 'deploy-check --foo' 'coverage --foo' 'coverage --report' 'demo --from-image'; do
+        'chaos op-7 --minutes 2' 'chaos kill-anything --minutes 0' 'fuzz nosuch' 'fuzz --minutes' 'sqlx-prepare --foo' 'selftest --foo' 'images --foo' 'images --programs' 'images --no-test --demo' 'deploy-check --foo' 'coverage --foo' 'coverage --report' 'demo --from-image' 'upgrade-test --foo' 'upgrade-test --from nosuch' 'upgrade-test --programs'; do
         status=0
         # shellcheck disable=SC2086 # each word is an argument
         output=$(in_checkout $arguments 2>&1) || status=$?
@@ -212,7 +212,7 @@ invalid_arguments_are_refused() {
 
 each_command_has_help() {
     local command output
-    for command in up faucet demo test bench chaos fuzz check images deploy-check coverage down services env sqlx-prepare selftest; do
+    for command in up faucet demo test bench chaos upgrade-test fuzz check images deploy-check coverage down services env sqlx-prepare selftest; do
         output=$(in_checkout "$command" --help 2>&1) || fail "./dev $command --help failed"
         expect "./dev $command --help prints its help and no more" contains "$output" "./dev $command"
         if contains "$output" ' s] '; then fail "./dev $command --help started the command: $output"; fi

@@ -66,6 +66,19 @@ DASHBOARDS = {
             ("Unknown outcomes", "ops", [(rate("arrakis_worker_unknown_outcomes_total", "what"), "{{what}}")]),
         ],
     ),
+    "change": (
+        "Arrakis: canary, shadow, interactions by HTTP",
+        [
+            ("Workers by group", "short", [("sum by (group) (arrakis_worker_group_info)", "{{group}}")]),
+            ("Share of the canary, %", "short", [("max(arrakis_worker_canary_share_percent)", "share")]),
+            ("Messages of the canary's servers", "ops", [(rate("arrakis_worker_handed_over_total", "outcome"), "{{outcome}}")]),
+            ("Waiting for the canary", "short", [('max by (queue) (arrakis_worker_queue_depth{queue=~"arrakis.canary..*"})', "{{queue}}")]),
+            ("Answers of shadow workers", "ops", [(rate("arrakis_worker_shadow_answers_total", "outcome"), "{{outcome}}")]),
+            ("Different answers by command", "ops", [(rate("arrakis_worker_shadow_answers_total", "command", 'outcome=~"different|failed"'), "{{command}}")]),
+            ("Interactions by HTTP", "ops", [(rate("arrakis_interactions_requests_total", "outcome"), "{{outcome}}")]),
+            ("Interactions by HTTP: confirmation", "s", percentiles("arrakis_interactions_confirm_seconds")),
+        ],
+    ),
     "queues": (
         "Arrakis: queues",
         [

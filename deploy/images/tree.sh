@@ -19,12 +19,13 @@ program_of() { # IMAGE
     discord-proxy) echo arrakis-discord-proxy ;;
     api) echo arrakis-api ;;
     telegram) echo arrakis-telegram ;;
+    interactions) echo arrakis-interactions ;;
     emulator) echo discord-emulator ;;
     gaib) echo gaib ;;
     *) return 1 ;;
     esac
 }
-all_images=(ingestor worker discord-proxy api telegram emulator gaib)
+all_images=(ingestor worker discord-proxy api telegram interactions emulator gaib)
 
 fail() {
     echo "tree.sh: $*" >&2

@@ -24,9 +24,9 @@ WILDCARDS = {
     ("modules/load-balancer", "logs", "DenyPlainHttp"): "a denial",
     ("modules/state", "bucket", "DenyPlainHttp"): "a denial",
 }
-SERVICES = {"api": "api", "discord_proxy": "discord-proxy", "ingestor": "ingestor", "telegram": "telegram", "worker": "worker"}
+SERVICES = {"api": "api", "discord_proxy": "discord-proxy", "ingestor": "ingestor", "interactions": "interactions", "telegram": "telegram", "worker": "worker"}
 # Calls in the module platform that make tasks, with the binary that runs in them.
-TASKS = {**{call: f"arrakis-{service}" for call, service in SERVICES.items()}, "backup": "arrakis-worker", "migrate": "arrakis-worker"}
+TASKS = {**{call: f"arrakis-{service}" for call, service in SERVICES.items()}, "backup": "arrakis-worker", "migrate": "arrakis-worker", "operator": "arrakis-worker", "worker_canary": "arrakis-worker"}
 
 
 def platform():
@@ -95,7 +95,7 @@ class Network(unittest.TestCase):
         self.assertIn("referenced_security_group_id", broker.one("resource", "aws_vpc_security_group_ingress_rule", "amqps"))
         self.assertEqual(broker.one("variable", "console_cidrs")["default"], [])
         clients = set(unquoted(name) for name in call("broker")["client_security_group_ids"])
-        self.assertEqual(clients - {BLOCK}, {"api", "backup", "ingestor", "worker"})
+        self.assertEqual(clients - {BLOCK}, {"api", "backup", "ingestor", "interactions", "operator", "worker", "worker-canary"})
 
     def test_stores_are_private_and_encrypted(self):
         broker = module("modules/broker").one("resource", "aws_mq_broker", "this")
@@ -335,7 +335,7 @@ class Secrets(unittest.TestCase):
             for variable, login in (("DATABASE_ADMIN_URL", "admin"), ("DATABASE_URL", "app"), ("DATABASE_OWNER_URL", "owner")):
                 if re.search(rf"\b{variable}\b", written):
                     holders[login].add(block.labels[0])
-        self.assertEqual(holders, {"admin": {"api"}, "app": {"api", "backup", "worker"}, "owner": {"migrate"}})
+        self.assertEqual(holders, {"admin": {"api", "operator"}, "app": {"api", "backup", "operator", "worker", "worker_canary"}, "owner": {"migrate"}})
         self.assertEqual([block.labels[0] for block in platform().of("module") if "master_secret_arn" in text_of(block.body)], ["logins"])
 
     def test_execution_role_reads_the_named_secrets_only(self):
@@ -364,6 +364,34 @@ class Tasks(unittest.TestCase):
         self.assertEqual(sizes["worker"], (512, 1024))
         for size in sizes.values():
             self.assertIn(size, {(256, 512), (512, 1024)})
+
+    def test_a_missing_dependency_replaces_no_task(self):
+        self.assertIn('"healthcheck", "livez"', text_of(platform().locals["health_command"]))
+        for name in SERVICES:
+            self.assertIn("local.health_command[", call(name)["health_check_command"])
+        # ECS also replaces a task whose target is unhealthy, so that takes longer than the failover of a database.
+        for name in ("api", "interactions"):
+            check = module("modules/load-balancer").one("resource", "aws_lb_target_group", name)["health_check"][0]
+            self.assertGreaterEqual(check["interval"] * check["unhealthy_threshold"], 180)
+
+    def test_interactions_by_http_and_canary_are_off_by_default(self):
+        self.assertFalse(truth(platform().one("variable", "interactions_enabled")["default"]))
+        self.assertEqual(call("interactions")["start"], "${var.start_services && var.interactions_enabled}")
+        self.assertEqual(call("interactions")["egress"], "${merge(local.egress_aws, {broker = local.egress.broker})}")
+        self.assertEqual(platform().one("variable", "canary_tasks")["default"], 0)
+        self.assertIn('WORKER_GROUP = "canary"', call("worker_canary")["environment_variables"])
+        balancer = module("modules/load-balancer")
+        rule = balancer.one("resource", "aws_lb_listener_rule", "interactions")
+        self.assertEqual(rule["condition"][0]["path_pattern"][0]["values"], ["/interactions"])
+        self.assertIn("api", balancer.one("resource", "aws_lb_listener", "https")["default_action"][0]["target_group_arn"])
+
+    def test_kill_switch_reaches_every_proxy(self):
+        for name in ("api", "discord_proxy", "operator", "worker", "worker_canary", "backup"):
+            self.assertIn("KILL_SWITCH_CREDENTIAL", expanded(platform(), call(name)["secrets"]), name)
+        for name in ("api", "operator", "worker", "worker_canary"):
+            self.assertIn("MFA_ENCRYPTION_KEY", expanded(platform(), call(name)["secrets"]), name)
+            self.assertIn("DISCORD_PROXY_URL", expanded(platform(), call(name)["environment_variables"]), name)
+            self.assertIn("security_group_id", call("discord_proxy")["ingress"][name.replace("_", "-")])
 
     def test_first_deployment_starts_no_task(self):
         service = module("modules/service")
@@ -437,7 +465,7 @@ class Environments(unittest.TestCase):
 
     def test_environments_use_the_same_topology(self):
         source = platform().source
-        self.assertEqual(len(re.findall(r'AMQP_PRIORITIES\s+= "classes"', source)), 3)
+        self.assertEqual(len(re.findall(r'AMQP_PRIORITIES\s+= "classes"', source)), 4)
 
     def test_everything_is_tagged_with_its_environment(self):
         for name, tag in (("staging", "staging"), ("production", "production"), ("state", "shared")):
@@ -494,7 +522,50 @@ class Alarms(unittest.TestCase):
                 continue
             with self.subTest(block.address):
                 self.assertEqual(block.body["alarm_actions"], ["${aws_sns_topic.this.arn}"])
-                self.assertIn("${var.runbooks_url}", block.body["alarm_description"])
+                self.assertRegex(block.body["alarm_description"], r"Runbook: \$\{var\.runbooks_url\}/.+\.md$")
+
+    def alarms(self):
+        """Of each alarm on one metric: its name, without the part that is one for each queue, service or node, and the page of its runbook."""
+        found, key = {}, None
+        for line in module("modules/alarms").source.split("\n"):
+            opened = re.match(r'^ +(?:for .* : )?"?([a-z][a-z-]*?)?-?(?:\$\{.*\})?"? =>? \{$', line)
+            runbook = re.match(r'^ +runbook += "([a-z-]+)"$', line)
+            if opened:
+                key = opened.group(1)
+            elif runbook:
+                found[key] = runbook.group(1)
+        # Those of interactions by HTTP and of the objectives are made of the names themselves.
+        written = text_of(module("modules/alarms").locals["interactions_alarms"])
+        names = re.findall(r'name = "([a-z-]+)"', written)
+        names += [f"{unquoted(objective)}-burn-{speed}" for objective in module("modules/alarms").locals["objectives"] if objective != BLOCK for speed in ("fast", "slow")]
+        return {**found, **{name: name for name in names}}
+
+    def prometheus(self):
+        """The alerts of Prometheus with their severity."""
+        written = "\n".join(path.read_text() for path in sorted((REPOSITORY / "deploy/prometheus/rules").glob("*.yaml")))
+        return dict(re.findall(r"- alert: ([a-z-]+)\n.*?severity: (\w+)", written, re.DOTALL))
+
+    def test_alarms_have_the_names_of_prometheus_and_existing_runbooks(self):
+        self.assertGreater(len(self.alarms()), 35)
+        self.assertNotIn(None, self.alarms())
+        alerts, index = self.prometheus(), (REPOSITORY / "docs/runbooks/README.md").read_text()
+        _, own = index.split("CloudWatch's own alarms", 1)
+        for name, runbook in [*self.alarms().items(), ("alarms-undelivered", "alarms-undelivered")]:
+            with self.subTest(name):
+                self.assertTrue((REPOSITORY / f"docs/runbooks/{runbook}.md").is_file(), runbook)
+                if name in alerts:
+                    self.assertEqual(runbook, name)
+                else:
+                    self.assertRegex(own, rf"`{re.escape(name)}[`-].*\({runbook}\.md\)")
+
+    def test_alerts_that_wake_somebody_have_an_alarm(self):
+        others = {
+            "component-down": "each dependency has alarms of its own: broker-connections, database-*, cache-*, api-unhealthy",
+        }
+        alerts = self.prometheus()
+        self.assertGreater(len(alerts), 50)
+        pages = {name for name, severity in alerts.items() if severity == "page"}
+        self.assertEqual(pages - set(self.alarms()) - set(others), set())
 
     def test_descriptions_fit_into_json(self):
         descriptions = re.findall(r'^ +(?:alarm_)?description += "((?:[^"\\]|\\.)*)"$', module("modules/alarms").source, re.MULTILINE)

@@ -45,6 +45,11 @@ module "platform" {
   rds_ca_bundle          = var.rds_ca_bundle
   public_image_digests   = var.public_image_digests
 
+  interactions_enabled = var.interactions_enabled
+  discord_public_key   = var.discord_public_key
+  canary_tasks         = var.canary_tasks
+  canary_image_tag     = var.canary_image_tag
+
   telegram_enabled   = var.telegram_enabled
   chains_enabled     = var.chains_enabled
   score_api_url      = var.score_api_url
@@ -52,6 +57,8 @@ module "platform" {
   alarms_to_discord  = var.alarms_to_discord
   alarm_emails       = var.alarm_emails
 
+  approvals_at_slack = var.approvals_at_slack
+  control_variables  = var.control_variables
   ingestor_variables = var.ingestor_variables
   worker_variables   = var.worker_variables
   api_variables      = var.api_variables

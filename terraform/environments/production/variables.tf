@@ -26,6 +26,7 @@ variable "image_tags" {
     api           = string
     discord-proxy = string
     ingestor      = string
+    interactions  = string
     telegram      = string
     worker        = string
   })
@@ -70,6 +71,42 @@ variable "telegram_enabled" {
   description = "Whether the Telegram bot runs; its two secrets must have values."
   type        = bool
   default     = false
+}
+
+variable "interactions_enabled" {
+  description = "Whether the service to which Discord delivers interactions by HTTP runs, at the path /interactions of verify_base_url."
+  type        = bool
+  default     = false
+}
+
+variable "discord_public_key" {
+  description = "Public key of the Discord application, for interactions by HTTP."
+  type        = string
+  default     = ""
+}
+
+variable "canary_tasks" {
+  description = "Number of canary workers, which serve the share of the servers that deploy/canary.sh sets."
+  type        = number
+  default     = 0
+}
+
+variable "canary_image_tag" {
+  description = "Tag of the image of canary workers; null: that of the workers."
+  type        = string
+  default     = null
+}
+
+variable "approvals_at_slack" {
+  description = "Whether plans are shown for approval at Slack; the secrets slack-bot-token and slack-signing-secret must have values, and SLACK_APPROVALS_CHANNEL is in api_variables."
+  type        = bool
+  default     = false
+}
+
+variable "control_variables" {
+  description = "Further variables that workers and api have in common (.env.example): KILL_SWITCH_OPERATORS, APPROVAL_PEOPLE, SIGNER and those of VAULT."
+  type        = map(string)
+  default     = {}
 }
 
 variable "chains_enabled" {

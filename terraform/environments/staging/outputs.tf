@@ -34,7 +34,7 @@ output "cluster_name" {
 }
 
 output "one_off_tasks" {
-  description = "Task definition, subnets and security group of the tasks that run once: database-logins, migrate, backup."
+  description = "Task definition, subnets and security group of the tasks that run once: database-logins, migrate, backup, operator."
   value       = module.platform.one_off_tasks
 }
 

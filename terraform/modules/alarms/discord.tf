@@ -201,7 +201,7 @@ resource "aws_cloudwatch_metric_alarm" "discord" {
   count = local.discord_count
 
   alarm_name          = "${local.name}-alarms-undelivered"
-  alarm_description   = "An alarm could not be delivered to Discord: check the webhook. Runbooks: ${var.runbooks_url}"
+  alarm_description   = "An alarm could not be delivered to Discord: check the webhook. Runbook: ${var.runbooks_url}/alarms-undelivered.md"
   namespace           = "AWS/SQS"
   metric_name         = "ApproximateNumberOfMessagesVisible"
   dimensions          = { QueueName = aws_sqs_queue.discord_dead_letters[0].name }

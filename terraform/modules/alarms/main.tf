@@ -8,28 +8,33 @@ locals {
     {
       dead-letters = {
         description = "Messages are in arrakis.dlq: they are not retried any more. List them by arrakis-worker dead-letters."
+        runbook     = "dead-letters"
         namespace   = "AWS/AmazonMQ", metric = "MessageCount", dimensions = { Broker = var.broker_name, VirtualHost = "/", Queue = "arrakis.dlq" }
         statistic   = "Maximum", period = 60, periods = 1, comparison = "GreaterThanThreshold", threshold = 0, missing = "notBreaching"
       }
       unrouted = {
         description = "Events are in arrakis.unrouted: no queue is bound for them."
+        runbook     = "unrouted"
         namespace   = "AWS/AmazonMQ", metric = "MessageCount", dimensions = { Broker = var.broker_name, VirtualHost = "/", Queue = "arrakis.unrouted" }
         statistic   = "Maximum", period = 60, periods = 1, comparison = "GreaterThanThreshold", threshold = 0, missing = "notBreaching"
       }
       broker-connections = {
         description = "No service is connected to the broker, or the broker is unavailable."
+        runbook     = "component-down"
         namespace   = "AWS/AmazonMQ", metric = "ConnectionCount", dimensions = { Broker = var.broker_name }
         statistic   = "Maximum", period = 60, periods = 3, comparison = "LessThanThreshold", threshold = 1, missing = "breaching"
       }
       broker-cpu = {
         description = "The broker has used more than 80 % of its CPU for 15 minutes."
+        runbook     = "component-down"
         namespace   = "AWS/AmazonMQ", metric = "SystemCpuUtilization", dimensions = { Broker = var.broker_name }
         statistic   = "Average", period = 300, periods = 3, comparison = "GreaterThanThreshold", threshold = 80, missing = "missing"
       }
     },
     {
-      for queue in var.queues : "queue-${replace(queue, ".", "-")}" => {
+      for queue in var.queues : "queue-depth-${replace(queue, ".", "-")}" => {
         description = "More than ${var.ready_messages} messages have waited in ${queue} for 5 minutes: workers do not keep up, or do not consume."
+        runbook     = "queue-depth"
         namespace   = "AWS/AmazonMQ", metric = "MessageReadyCount", dimensions = { Broker = var.broker_name, VirtualHost = "/", Queue = queue }
         statistic   = "Minimum", period = 60, periods = 5, comparison = "GreaterThanThreshold", threshold = var.ready_messages, missing = "notBreaching"
       }
@@ -38,18 +43,21 @@ locals {
 
   service_alarms = merge([
     for name, service in var.services : {
-      "${name}-tasks" = {
+      "service-down-${name}" = {
         description = "Fewer than ${service.tasks} tasks of ${name} run."
+        runbook     = "service-down"
         namespace   = "ECS/ContainerInsights", metric = "RunningTaskCount", dimensions = { ClusterName = var.cluster_name, ServiceName = service.name }
         statistic   = "Minimum", period = 60, periods = 5, comparison = "LessThanThreshold", threshold = service.tasks, missing = "breaching"
       }
-      "${name}-cpu" = {
+      "cpu-${name}" = {
         description = "The tasks of ${name} have used more than 85 % of their CPU for 15 minutes."
+        runbook     = "capacity"
         namespace   = "AWS/ECS", metric = "CPUUtilization", dimensions = { ClusterName = var.cluster_name, ServiceName = service.name }
         statistic   = "Average", period = 300, periods = 3, comparison = "GreaterThanThreshold", threshold = 85, missing = "missing"
       }
-      "${name}-memory" = {
+      "memory-${name}" = {
         description = "The tasks of ${name} use more than 85 % of their memory."
+        runbook     = "memory"
         namespace   = "AWS/ECS", metric = "MemoryUtilization", dimensions = { ClusterName = var.cluster_name, ServiceName = service.name }
         statistic   = "Maximum", period = 300, periods = 2, comparison = "GreaterThanThreshold", threshold = 85, missing = "missing"
       }
@@ -60,16 +68,19 @@ locals {
     {
       database-cpu = {
         description = "PostgreSQL has used more than 85 % of its CPU for 15 minutes."
+        runbook     = "capacity"
         namespace   = "AWS/RDS", metric = "CPUUtilization", dimensions = { DBInstanceIdentifier = var.database_instance_id }
         statistic   = "Average", period = 300, periods = 3, comparison = "GreaterThanThreshold", threshold = 85, missing = "breaching"
       }
       database-storage = {
         description = "Less than 5 GiB of the disk of PostgreSQL are free."
+        runbook     = "capacity"
         namespace   = "AWS/RDS", metric = "FreeStorageSpace", dimensions = { DBInstanceIdentifier = var.database_instance_id }
         statistic   = "Minimum", period = 300, periods = 1, comparison = "LessThanThreshold", threshold = 5368709120, missing = "missing"
       }
       database-connections = {
         description = "More than ${var.database_connections} connections to PostgreSQL are open."
+        runbook     = "postgres-breaker"
         namespace   = "AWS/RDS", metric = "DatabaseConnections", dimensions = { DBInstanceIdentifier = var.database_instance_id }
         statistic   = "Maximum", period = 60, periods = 5, comparison = "GreaterThanThreshold", threshold = var.database_connections, missing = "missing"
       }
@@ -78,11 +89,13 @@ locals {
       for id in var.cache_member_ids : {
         "cache-cpu-${id}" = {
           description = "Redis node ${id} has used more than 80 % of its CPU for 10 minutes."
+          runbook     = "capacity"
           namespace   = "AWS/ElastiCache", metric = "EngineCPUUtilization", dimensions = { CacheClusterId = id }
           statistic   = "Average", period = 300, periods = 2, comparison = "GreaterThanThreshold", threshold = 80, missing = "breaching"
         }
         "cache-memory-${id}" = {
           description = "Redis node ${id} uses more than 75 % of its memory: when it is full, writes fail and limits fall back to each replica."
+          runbook     = "redis-unavailable"
           namespace   = "AWS/ElastiCache", metric = "DatabaseMemoryUsagePercentage", dimensions = { CacheClusterId = id }
           statistic   = "Maximum", period = 60, periods = 5, comparison = "GreaterThanThreshold", threshold = 75, missing = "missing"
         }
@@ -91,6 +104,7 @@ locals {
     {
       backup-bucket-size = {
         description = "The bucket of backups is larger than ${var.backup_bucket_gib} GiB: compare the growth with the number of servers."
+        runbook     = "capacity"
         namespace   = "AWS/S3", metric = "BucketSizeBytes", dimensions = { BucketName = var.backup_bucket, StorageType = "StandardStorage" }
         statistic   = "Maximum", period = 86400, periods = 1, comparison = "GreaterThanThreshold", threshold = var.backup_bucket_gib * 1073741824, missing = "missing"
       }
@@ -101,21 +115,25 @@ locals {
     {
       backup-failing = {
         description = "The last run of a task of the scheduled backups failed for at least one server."
+        runbook     = "backup-failing"
         namespace   = local.namespace, metric = "arrakis_worker_backup_failing", dimensions = { service = "worker" }
         statistic   = "Maximum", period = 300, periods = 1, comparison = "GreaterThanThreshold", threshold = 0, missing = "notBreaching"
       }
       backup-overdue = {
         description = "A scheduled backup has been due for two hours without a completed run."
+        runbook     = "backup-overdue"
         namespace   = local.namespace, metric = "arrakis_worker_backup_overdue", dimensions = { service = "worker" }
         statistic   = "Maximum", period = 300, periods = 1, comparison = "GreaterThanThreshold", threshold = 0, missing = "notBreaching"
       }
       backup-damaged = {
         description = "The retention found a damaged backup, snapshot or export."
+        runbook     = "backup-damaged"
         namespace   = local.namespace, metric = "arrakis_worker_backup_damaged_total", dimensions = { service = "worker" }
         statistic   = "Sum", period = 300, periods = 1, comparison = "GreaterThanThreshold", threshold = 0, missing = "notBreaching"
       }
       backup-starts = {
         description = "EventBridge could not start a backup task."
+        runbook     = "backup-overdue"
         namespace   = "AWS/SQS", metric = "ApproximateNumberOfMessagesVisible", dimensions = { QueueName = var.backup_dead_letter_queue }
         statistic   = "Maximum", period = 300, periods = 1, comparison = "GreaterThanThreshold", threshold = 0, missing = "notBreaching"
       }
@@ -123,83 +141,139 @@ locals {
     {
       for rule in var.backup_rules : "invocations-${rule}" => {
         description = "EventBridge rule ${rule} could not invoke its target."
+        runbook     = "backup-overdue"
         namespace   = "AWS/Events", metric = "FailedInvocations", dimensions = { RuleName = rule }
         statistic   = "Sum", period = 300, periods = 1, comparison = "GreaterThanThreshold", threshold = 0, missing = "notBreaching"
       }
     },
   )
 
+  # Interactions only: events may wait for minutes, and the depth of their queues is watched.
+  queue_age_alarms = {
+    for queue in var.queues : "queue-age-${replace(queue, ".", "-")}" => {
+      description = "The first message of ${queue} is older than the three seconds in which Discord waits for a response."
+      runbook     = "queue-age"
+      namespace   = local.namespace, metric = "arrakis_worker_queue_oldest_age_seconds", dimensions = { service = "worker", queue = queue }
+      statistic   = "Minimum", period = 60, periods = 2, comparison = "GreaterThanThreshold", threshold = 3, missing = "notBreaching"
+    } if strcontains(queue, ".interactions.")
+  }
+
   application_alarms = {
+    kill-switch = {
+      description = "The kill switch is on: nothing is written to Discord."
+      runbook     = "kill-switch"
+      namespace   = local.namespace, metric = "arrakis_proxy_kill_switch_on", dimensions = { service = "discord-proxy-1" }
+      statistic   = "Maximum", period = 60, periods = 1, comparison = "GreaterThanThreshold", threshold = 0, missing = "notBreaching"
+    }
+    anchor-mismatch = {
+      description = "The chain of identity events differs from its anchor: events were removed or changed."
+      runbook     = "anchor-mismatch"
+      namespace   = local.namespace, metric = "arrakis_worker_chain_anchor_mismatch", dimensions = { service = "worker" }
+      statistic   = "Maximum", period = 300, periods = 1, comparison = "GreaterThanThreshold", threshold = 0, missing = "notBreaching"
+    }
     event-gap = {
       description = "The ingestor counted a gap: events of Discord were lost. A reconcile repairs their changes."
+      runbook     = "event-gap"
       namespace   = local.namespace, metric = "arrakis_ingestor_gaps_total", dimensions = { service = "ingestor" }
       statistic   = "Sum", period = 300, periods = 1, comparison = "GreaterThanThreshold", threshold = 0, missing = "notBreaching"
     }
     shards = {
       description = "No ingestor receives events of Discord."
+      runbook     = "shards"
       namespace   = local.namespace, metric = "arrakis_ingestor_shard_active", dimensions = { service = "ingestor" }
       statistic   = "Maximum", period = 60, periods = 3, comparison = "LessThanThreshold", threshold = 1, missing = "breaching"
     }
     broker-blocked = {
       description = "The broker blocks publishers: memory or disk alarm."
+      runbook     = "broker-blocked"
       namespace   = local.namespace, metric = "arrakis_ingestor_broker_blocked", dimensions = { service = "ingestor" }
       statistic   = "Maximum", period = 60, periods = 2, comparison = "GreaterThanThreshold", threshold = 0, missing = "notBreaching"
     }
     token-refused = {
       description = "Discord refuses the bot token: docs/operating-the-proxy.md."
+      runbook     = "token-refused"
       namespace   = local.namespace, metric = "arrakis_proxy_token_dead", dimensions = { service = "discord-proxy-1" }
       statistic   = "Maximum", period = 60, periods = 1, comparison = "GreaterThanThreshold", threshold = 0, missing = "notBreaching"
     }
     invalid-requests = {
       description = "More than 6,000 invalid requests in ten minutes: Discord bans the address at 10,000."
+      runbook     = "invalid-requests"
       namespace   = local.namespace, metric = "arrakis_proxy_invalid_requests", dimensions = { service = "discord-proxy-1" }
       statistic   = "Maximum", period = 60, periods = 1, comparison = "GreaterThanThreshold", threshold = 6000, missing = "notBreaching"
     }
     limits-apart = {
       description = "The proxies have been without Redis for 5 minutes: each uses its share of the limits."
+      runbook     = "limits-apart"
       namespace   = local.namespace, metric = "arrakis_proxy_limits_apart", dimensions = { service = "discord-proxy-1" }
       statistic   = "Minimum", period = 60, periods = 5, comparison = "GreaterThanThreshold", threshold = 0, missing = "notBreaching"
     }
     consuming = {
       description = "A queue is not consumed by at least one worker."
+      runbook     = "consuming"
       namespace   = local.namespace, metric = "arrakis_worker_consuming", dimensions = { service = "worker" }
       statistic   = "Minimum", period = 60, periods = 5, comparison = "LessThanThreshold", threshold = 1, missing = "breaching"
     }
     leader = {
       description = "No worker is the leader: timed jobs do not run."
+      runbook     = "leader"
       namespace   = local.namespace, metric = "arrakis_worker_leader", dimensions = { service = "worker" }
       statistic   = "Maximum", period = 60, periods = 5, comparison = "LessThanThreshold", threshold = 1, missing = "breaching"
     }
     sync-age = {
       description = "The last eligibility sync of a token is older than 8 hours; it runs every 6."
+      runbook     = "sync-age"
       namespace   = local.namespace, metric = "arrakis_worker_eligibility_age_seconds", dimensions = { service = "worker" }
       statistic   = "Maximum", period = 300, periods = 1, comparison = "GreaterThanThreshold", threshold = 28800, missing = "notBreaching"
     }
     postgres-breaker = {
       description = "A worker stopped sending to PostgreSQL for a while, since its connections failed."
+      runbook     = "postgres-breaker"
       namespace   = local.namespace, metric = "arrakis_worker_postgres_breaker_openings_total", dimensions = { service = "worker" }
       statistic   = "Sum", period = 300, periods = 1, comparison = "GreaterThanThreshold", threshold = 0, missing = "notBreaching"
     }
+    canary-hand-over = {
+      description = "Messages of the canary's servers could not be handed over, and were handled by the stable workers."
+      runbook     = "canary-hand-over"
+      namespace   = local.namespace, metric = "arrakis_worker_handed_over_total", dimensions = { service = "worker", outcome = "kept" }
+      statistic   = "Sum", period = 300, periods = 1, comparison = "GreaterThanThreshold", threshold = 10, missing = "notBreaching"
+    }
     panics = {
       description = "A handler of a worker panicked; the message is retried or a dead letter."
+      runbook     = "panics"
       namespace   = local.namespace, metric = "arrakis_worker_panics_total", dimensions = { service = "worker" }
       statistic   = "Sum", period = 300, periods = 1, comparison = "GreaterThanThreshold", threshold = 0, missing = "notBreaching"
     }
   }
 
+  # Of the service for interactions by HTTP, where it runs. The other outcome of interactions-refused, signature, is counted by Prometheus only.
+  interactions_alarms = {
+    for outcome, alarm in {
+      timestamp   = { name = "interactions-refused", description = "Interactions by HTTP are refused for their time: the clock of the tasks is wrong." }
+      unavailable = { name = "interactions-unavailable", description = "Interactions by HTTP were refused, since the broker did not confirm them in time." }
+      } : alarm.name => {
+      description = alarm.description
+      runbook     = alarm.name
+      namespace   = local.namespace, metric = "arrakis_interactions_requests_total", dimensions = { service = "interactions", outcome = outcome }
+      statistic   = "Sum", period = 300, periods = 1, comparison = "GreaterThanThreshold", threshold = 10, missing = "notBreaching"
+    } if contains(keys(var.services), "interactions")
+  }
+
   api_alarms = {
     api-errors = {
       description = "The api answered more than 10 requests of 5 minutes with a status of 500 or more."
+      runbook     = "api-errors"
       namespace   = "AWS/ApplicationELB", metric = "HTTPCode_Target_5XX_Count", dimensions = { LoadBalancer = var.load_balancer_arn_suffix }
       statistic   = "Sum", period = 300, periods = 1, comparison = "GreaterThanThreshold", threshold = 10, missing = "notBreaching"
     }
     api-unavailable = {
       description = "The load balancer answered more than 10 requests of 5 minutes itself: no task of the api did."
+      runbook     = "service-down"
       namespace   = "AWS/ApplicationELB", metric = "HTTPCode_ELB_5XX_Count", dimensions = { LoadBalancer = var.load_balancer_arn_suffix }
       statistic   = "Sum", period = 300, periods = 1, comparison = "GreaterThanThreshold", threshold = 10, missing = "notBreaching"
     }
     api-unhealthy = {
       description = "A task of the api is not ready."
+      runbook     = "component-down"
       namespace   = "AWS/ApplicationELB", metric = "UnHealthyHostCount", dimensions = { LoadBalancer = var.load_balancer_arn_suffix, TargetGroup = var.target_group_arn_suffix }
       statistic   = "Maximum", period = 60, periods = 5, comparison = "GreaterThanThreshold", threshold = 0, missing = "notBreaching"
     }
@@ -210,14 +284,17 @@ locals {
     local.service_alarms,
     local.storage_alarms,
     local.backup_alarms,
+    local.queue_age_alarms,
     local.application_alarms,
     local.api_alarms,
+    local.interactions_alarms,
   )
 
   # Ratios of two metrics.
   ratio_alarms = {
     broker-memory = {
       description = "The broker uses more than 80 % of the memory above which it blocks publishers."
+      runbook     = "broker-blocked"
       expression  = "used / limit", comparison = "GreaterThanThreshold", threshold = 0.8, period = 60, periods = 3
       metrics = {
         used  = { namespace = "AWS/AmazonMQ", metric = "RabbitMQMemUsed", dimensions = { Broker = var.broker_name }, statistic = "Maximum" }
@@ -226,6 +303,7 @@ locals {
     }
     broker-disk = {
       description = "The free disk of the broker is less than twice the limit at which it blocks publishers."
+      runbook     = "broker-blocked"
       expression  = "free / limit", comparison = "LessThanThreshold", threshold = 2, period = 60, periods = 3
       metrics = {
         free  = { namespace = "AWS/AmazonMQ", metric = "RabbitMQDiskFree", dimensions = { Broker = var.broker_name }, statistic = "Minimum" }
@@ -234,9 +312,12 @@ locals {
     }
   }
 
-  # Objective: 99.9 % of interactions get a first response within three seconds. A burn rate of 14.4 uses 2 % of the budget of 30 days in an
-  # hour, 6 uses 5 % in six hours. The short window ends the alarm soon after the cause.
-  objective_budget = 0.001
+  # Objectives over 30 days: 99.9 % of interactions get a first response within three seconds, 99.99 % of events are not lost. A burn rate of 14.4 uses
+  # 2 % of the budget in an hour, 6 uses 5 % in six hours. The short window ends the alarm soon after the cause. Dead letters have an alarm of their own.
+  objectives = {
+    answers = { service = "worker", bad = "arrakis_worker_interactions_expired_total", all = "arrakis_worker_interactions_total", budget = 0.001, what = "Interactions expire" }
+    events  = { service = "ingestor", bad = "arrakis_ingestor_gaps_total", all = "arrakis_ingestor_events_received_total", budget = 0.0001, what = "Events are lost" }
+  }
 
   burn_windows = {
     fast-long  = { rate = 14.4, period = 3600 }
@@ -244,6 +325,12 @@ locals {
     slow-long  = { rate = 6, period = 21600 }
     slow-short = { rate = 6, period = 1800 }
   }
+
+  burns = merge([
+    for objective in keys(local.objectives) : {
+      for window in keys(local.burn_windows) : "${objective}-${window}" => { objective = objective, window = window }
+    }
+  ]...)
 }
 
 data "aws_caller_identity" "current" {}
@@ -307,7 +394,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   for_each = local.alarms
 
   alarm_name          = "${local.name}-${each.key}"
-  alarm_description   = "${each.value.description} Runbooks: ${var.runbooks_url}"
+  alarm_description   = "${each.value.description} Runbook: ${var.runbooks_url}/${each.value.runbook}.md"
   namespace           = each.value.namespace
   metric_name         = each.value.metric
   dimensions          = each.value.dimensions
@@ -326,7 +413,7 @@ resource "aws_cloudwatch_metric_alarm" "ratio" {
   for_each = local.ratio_alarms
 
   alarm_name          = "${local.name}-${each.key}"
-  alarm_description   = "${each.value.description} Runbooks: ${var.runbooks_url}"
+  alarm_description   = "${each.value.description} Runbook: ${var.runbooks_url}/${each.value.runbook}.md"
   evaluation_periods  = each.value.periods
   comparison_operator = each.value.comparison
   threshold           = each.value.threshold
@@ -360,57 +447,57 @@ resource "aws_cloudwatch_metric_alarm" "ratio" {
   }
 }
 
-# The windows of the burn rates notify nobody: the two composite alarms do.
+# The windows of the burn rates notify nobody: the composite alarms do.
 resource "aws_cloudwatch_metric_alarm" "burn" {
   #checkov:skip=CKV_AWS_319:The composite alarms have the actions.
-  for_each = local.burn_windows
+  for_each = local.burns
 
-  alarm_name          = "${local.name}-answers-${each.key}"
-  alarm_description   = "Share of interactions without a first response in three seconds, over ${each.value.period / 60} minutes."
+  alarm_name          = "${local.name}-${each.key}"
+  alarm_description   = "${local.objectives[each.value.objective].what}: share over ${local.burn_windows[each.value.window].period / 60} minutes."
   evaluation_periods  = 1
   comparison_operator = "GreaterThanThreshold"
-  threshold           = each.value.rate * local.objective_budget
+  threshold           = local.burn_windows[each.value.window].rate * local.objectives[each.value.objective].budget
   treat_missing_data  = "notBreaching"
 
   metric_query {
-    id          = "expired"
+    id          = "bad"
     return_data = false
 
     metric {
       namespace   = local.namespace
-      metric_name = "arrakis_worker_interactions_expired_total"
-      dimensions  = { service = "worker" }
+      metric_name = local.objectives[each.value.objective].bad
+      dimensions  = { service = local.objectives[each.value.objective].service }
       stat        = "Sum"
-      period      = each.value.period
+      period      = local.burn_windows[each.value.window].period
     }
   }
 
   metric_query {
-    id          = "handled"
+    id          = "all"
     return_data = false
 
     metric {
       namespace   = local.namespace
-      metric_name = "arrakis_worker_interactions_total"
-      dimensions  = { service = "worker" }
+      metric_name = local.objectives[each.value.objective].all
+      dimensions  = { service = local.objectives[each.value.objective].service }
       stat        = "Sum"
-      period      = each.value.period
+      period      = local.burn_windows[each.value.window].period
     }
   }
 
   metric_query {
     id          = "share"
-    expression  = "IF(FILL(handled, 0) + FILL(expired, 0) > 0, FILL(expired, 0) / (FILL(handled, 0) + FILL(expired, 0)), 0)"
-    label       = "Share of expired interactions"
+    expression  = "IF(FILL(all, 0) + FILL(bad, 0) > 0, FILL(bad, 0) / (FILL(all, 0) + FILL(bad, 0)), 0)"
+    label       = "Share of what the objective excludes"
     return_data = true
   }
 }
 
 resource "aws_cloudwatch_composite_alarm" "burn" {
-  for_each = toset(["fast", "slow"])
+  for_each = { for pair in setproduct(keys(local.objectives), ["fast", "slow"]) : "${pair[0]}-burn-${pair[1]}" => "${pair[0]}-${pair[1]}" }
 
-  alarm_name        = "${local.name}-answers-burn-${each.value}"
-  alarm_description = "Interactions expire at a rate that uses up the objective of 99.9 % answered in time. Runbooks: ${var.runbooks_url}"
+  alarm_name        = "${local.name}-${each.key}"
+  alarm_description = "${local.objectives[split("-", each.value)[0]].what} at a rate that uses up the budget of the objective. Runbook: ${var.runbooks_url}/${each.key}.md"
   alarm_rule        = "ALARM(\"${aws_cloudwatch_metric_alarm.burn["${each.value}-long"].alarm_name}\") AND ALARM(\"${aws_cloudwatch_metric_alarm.burn["${each.value}-short"].alarm_name}\")"
   actions_enabled   = var.enabled
   alarm_actions     = [aws_sns_topic.this.arn]

@@ -32,6 +32,17 @@ resource "aws_vpc_security_group_egress_rule" "api" {
   to_port                      = each.value
 }
 
+resource "aws_vpc_security_group_egress_rule" "interactions" {
+  for_each = var.interactions_enabled ? { interactions = var.interactions_port, health = var.health_port } : {}
+
+  security_group_id            = aws_security_group.this.id
+  description                  = "To the ${each.key} port of the service for interactions"
+  referenced_security_group_id = var.interactions_security_group_id
+  ip_protocol                  = "tcp"
+  from_port                    = each.value
+  to_port                      = each.value
+}
+
 # Access logs can be encrypted with a key of S3 only.
 resource "aws_s3_bucket" "logs" {
   #checkov:skip=CKV_AWS_18:This bucket holds access logs; its own would be logs about logs.
@@ -156,6 +167,8 @@ resource "aws_lb" "this" {
   depends_on = [aws_s3_bucket_policy.logs]
 }
 
+# A target gets requests once it is ready. ECS replaces a task whose target is unhealthy, and a database or broker that fails over is no reason for
+# that: it takes more than three minutes.
 resource "aws_lb_target_group" "api" {
   #checkov:skip=CKV_AWS_378:TLS ends at the load balancer; behind it are private subnets, and the security group admits the load balancer only.
   name                 = "${local.name}-api"
@@ -169,10 +182,10 @@ resource "aws_lb_target_group" "api" {
     port                = var.health_port
     path                = "/readyz"
     matcher             = "200"
-    interval            = 10
+    interval            = 20
     timeout             = 5
     healthy_threshold   = 2
-    unhealthy_threshold = 2
+    unhealthy_threshold = 10
   }
 }
 
@@ -186,6 +199,48 @@ resource "aws_lb_listener" "https" {
   default_action {
     type             = "forward"
     target_group_arn = aws_lb_target_group.api.arn
+  }
+}
+
+# Discord waits three seconds for a response: a task that ends gets no request from the moment at which it is deregistered.
+resource "aws_lb_target_group" "interactions" {
+  #checkov:skip=CKV_AWS_378:TLS ends at the load balancer; behind it are private subnets, and the security group admits the load balancer only.
+  count = var.interactions_enabled ? 1 : 0
+
+  name                 = "${local.name}-interactions"
+  vpc_id               = var.vpc_id
+  target_type          = "ip"
+  protocol             = "HTTP"
+  port                 = var.interactions_port
+  deregistration_delay = 10
+
+  health_check {
+    port                = var.health_port
+    path                = "/readyz"
+    matcher             = "200"
+    interval            = 20
+    timeout             = 5
+    healthy_threshold   = 2
+    unhealthy_threshold = 10
+  }
+}
+
+# Every other path goes to the api: the wallet page, the status page with its style sheet, the API.
+resource "aws_lb_listener_rule" "interactions" {
+  count = var.interactions_enabled ? 1 : 0
+
+  listener_arn = aws_lb_listener.https.arn
+  priority     = 10
+
+  action {
+    type             = "forward"
+    target_group_arn = aws_lb_target_group.interactions[0].arn
+  }
+
+  condition {
+    path_pattern {
+      values = ["/interactions"]
+    }
   }
 }
 
@@ -205,9 +260,46 @@ resource "aws_wafv2_web_acl" "this" {
     allow {}
   }
 
+  # All interactions come from few addresses of Discord, above the limit for one address, and contain what members type, which the rules for
+  # attacks would refuse. The signature is checked by the service.
+  dynamic "rule" {
+    for_each = var.interactions_enabled ? ["interactions"] : []
+
+    content {
+      name     = rule.value
+      priority = 0
+
+      action {
+        allow {}
+      }
+
+      statement {
+        byte_match_statement {
+          positional_constraint = "EXACTLY"
+          search_string         = "/interactions"
+
+          field_to_match {
+            uri_path {}
+          }
+
+          text_transformation {
+            priority = 0
+            type     = "NONE"
+          }
+        }
+      }
+
+      visibility_config {
+        cloudwatch_metrics_enabled = true
+        metric_name                = rule.value
+        sampled_requests_enabled   = true
+      }
+    }
+  }
+
   rule {
     name     = "rate"
-    priority = 0
+    priority = 1
 
     action {
       block {}
@@ -229,7 +321,7 @@ resource "aws_wafv2_web_acl" "this" {
 
   rule {
     name     = "known-bad-inputs"
-    priority = 1
+    priority = 2
 
     override_action {
       none {}
@@ -251,7 +343,7 @@ resource "aws_wafv2_web_acl" "this" {
 
   rule {
     name     = "common"
-    priority = 2
+    priority = 3
 
     override_action {
       none {}

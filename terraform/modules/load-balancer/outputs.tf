@@ -20,6 +20,13 @@ output "target_group_arn" {
   depends_on = [aws_lb_listener.https]
 }
 
+output "interactions_target_group_arn" {
+  description = "ARN of the target group of the service for interactions by HTTP, null where it is not enabled. It has a listener as soon as this output is known."
+  value       = one(aws_lb_target_group.interactions[*].arn)
+
+  depends_on = [aws_lb_listener_rule.interactions]
+}
+
 output "arn_suffix" {
   description = "The dimension LoadBalancer of metrics."
   value       = aws_lb.this.arn_suffix

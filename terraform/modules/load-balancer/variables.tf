@@ -50,6 +50,23 @@ variable "health_port" {
   default     = 8080
 }
 
+variable "interactions_enabled" {
+  description = "Whether requests to /interactions go to the service for interactions by HTTP."
+  type        = bool
+  default     = false
+}
+
+variable "interactions_security_group_id" {
+  description = "Security group of the tasks of the service for interactions by HTTP."
+  type        = string
+}
+
+variable "interactions_port" {
+  description = "Port on which the service for interactions by HTTP listens (INTERACTIONS_ADDR)."
+  type        = number
+  default     = 8050
+}
+
 variable "requests_per_five_minutes" {
   description = "Requests of one address in five minutes, above which it is blocked. The api has narrower limits for each route."
   type        = number

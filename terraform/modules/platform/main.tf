@@ -2,9 +2,11 @@
 
 locals {
   metrics_namespace = "Arrakis/${var.environment}"
-  health_command    = { for service in ["api", "discord-proxy", "ingestor", "telegram", "worker"] : service => ["/usr/bin/arrakis-${service}", "healthcheck"] }
-  images            = { for service, url in module.registry.repository_urls : service => "${url}:${var.image_tags[service]}" }
-  public_images     = { for name, url in module.registry.public_repository_urls : name => "${url}@${var.public_image_digests[name]}" }
+  # livez and not readyz: ECS replaces a task that is unhealthy, and a service whose broker or database is down must not be restarted.
+  health_command = { for service in ["api", "discord-proxy", "ingestor", "interactions", "telegram", "worker"] : service => ["/usr/bin/arrakis-${service}", "healthcheck", "livez"] }
+  images         = { for service, url in module.registry.repository_urls : service => "${url}:${var.image_tags[service]}" }
+  canary_image   = "${module.registry.repository_urls["worker"]}:${coalesce(var.canary_image_tag, var.image_tags["worker"])}"
+  public_images  = { for name, url in module.registry.public_repository_urls : name => "${url}@${var.public_image_digests[name]}" }
 
   # Repositories that the tasks of a service pull from: its own and that of the collector beside it. Tasks with files pull a third image.
   repositories     = { for service, arn in module.registry.repository_arns : service => [arn, module.registry.public_repository_arns["collector"]] }
@@ -45,28 +47,34 @@ locals {
     discord-proxy = [
       "arrakis_proxy_calls_total",
       "arrakis_proxy_invalid_requests",
+      "arrakis_proxy_kill_switch_on",
       "arrakis_proxy_limits_apart",
       "arrakis_proxy_token_dead",
     ]
     ingestor = [
       "arrakis_ingestor_broker_blocked",
+      "arrakis_ingestor_events_received_total",
       "arrakis_ingestor_events_total",
       "arrakis_ingestor_gaps_total",
       "arrakis_ingestor_shard_active",
     ]
-    telegram = ["arrakis_telegram_updates_total"]
+    interactions = ["arrakis_interactions_requests_total"]
+    telegram     = ["arrakis_telegram_updates_total"]
     worker = [
       "arrakis_worker_answers_too_late_total",
       "arrakis_worker_backup_damaged_total",
       "arrakis_worker_backup_failing",
       "arrakis_worker_backup_overdue",
+      "arrakis_worker_chain_anchor_mismatch",
       "arrakis_worker_consuming",
       "arrakis_worker_eligibility_age_seconds",
+      "arrakis_worker_handed_over_total",
       "arrakis_worker_interactions_expired_total",
       "arrakis_worker_interactions_total",
       "arrakis_worker_leader",
       "arrakis_worker_panics_total",
       "arrakis_worker_postgres_breaker_openings_total",
+      "arrakis_worker_queue_oldest_age_seconds",
     ]
   }
 
@@ -97,6 +105,12 @@ locals {
   # What worker and api read of chains.
   chain_secrets = var.chains_enabled ? { CHAIN_RPC_URLS = local.secret_arns["chain-rpc-urls"] } : {}
 
+  # What turns the kill switch on and off, and checks second factors: workers and api.
+  control_secrets = {
+    KILL_SWITCH_CREDENTIAL = local.secret_arns["kill-switch-credential"]
+    MFA_ENCRYPTION_KEY     = local.secret_arns["mfa-encryption-key"]
+  }
+
   # The worker's configuration, which the task of scheduled backups has, too.
   worker_variables = merge(
     local.logging,
@@ -112,11 +126,13 @@ locals {
     },
     length(var.backup_trusted_keys) == 0 ? {} : { BACKUP_TRUSTED_KEYS = join(",", var.backup_trusted_keys) },
     var.score_api_url == null ? {} : { SCORE_API_URL = var.score_api_url },
+    var.control_variables,
     var.worker_variables,
   )
 
   worker_secrets = merge(
     local.chain_secrets,
+    local.control_secrets,
     {
       AMQP_URL                 = local.amqp_url
       DATABASE_URL             = local.database_urls["app"]
@@ -177,8 +193,12 @@ module "secrets" {
     chain-rpc-urls          = "Endpoints of chains, with their keys (CHAIN_RPC_URLS)"
     discord-proxy-callers   = "Callers of the discord-proxy with their credentials (PROXY_CREDENTIALS)"
     discord-token           = "Bot token of the Discord application (DISCORD_TOKEN)"
+    kill-switch-credential  = "Credential that turns the kill switch on and off at the proxies (KILL_SWITCH_CREDENTIAL)"
+    mfa-encryption-key      = "Keys that encrypt the secrets of second factors (MFA_ENCRYPTION_KEY)"
     notify-webhook          = "URL of the webhook of the channel for notices about backups (NOTIFY_WEBHOOK_URL)"
     score-api-key           = "Key of the score service (SCORE_API_KEY)"
+    slack-bot-token         = "Token of the bot of the Slack app (SLACK_BOT_TOKEN)"
+    slack-signing-secret    = "Signing secret of the Slack app (SLACK_SIGNING_SECRET)"
     telegram-api-credential = "API key with the scope telegram (API_CREDENTIAL)"
     telegram-token          = "Token of the Telegram bot (TELEGRAM_BOT_TOKEN)"
     worker-proxy-credential = "Credential of the worker at the discord-proxy (DISCORD_PROXY_CREDENTIAL)"
@@ -206,10 +226,13 @@ module "broker" {
   kms_key_arn        = module.encryption.key_arn
 
   client_security_group_ids = {
-    api      = module.api.security_group_id
-    backup   = module.backup.security_group_id
-    ingestor = module.ingestor.security_group_id
-    worker   = module.worker.security_group_id
+    api           = module.api.security_group_id
+    backup        = module.backup.security_group_id
+    ingestor      = module.ingestor.security_group_id
+    interactions  = module.interactions.security_group_id
+    operator      = module.operator.security_group_id
+    worker        = module.worker.security_group_id
+    worker-canary = module.worker_canary.security_group_id
   }
 }
 
@@ -225,11 +248,13 @@ module "database" {
   kms_key_arn         = module.encryption.key_arn
 
   client_security_group_ids = {
-    api     = module.api.security_group_id
-    backup  = module.backup.security_group_id
-    logins  = module.logins.security_group_id
-    migrate = module.migrate.security_group_id
-    worker  = module.worker.security_group_id
+    api           = module.api.security_group_id
+    backup        = module.backup.security_group_id
+    logins        = module.logins.security_group_id
+    migrate       = module.migrate.security_group_id
+    operator      = module.operator.security_group_id
+    worker        = module.worker.security_group_id
+    worker-canary = module.worker_canary.security_group_id
   }
 }
 
@@ -248,10 +273,12 @@ module "cache" {
   client_security_group_ids = merge(
     { for name in local.proxies : name => module.discord_proxy[name].security_group_id },
     {
-      api      = module.api.security_group_id
-      backup   = module.backup.security_group_id
-      telegram = module.telegram.security_group_id
-      worker   = module.worker.security_group_id
+      api           = module.api.security_group_id
+      backup        = module.backup.security_group_id
+      operator      = module.operator.security_group_id
+      telegram      = module.telegram.security_group_id
+      worker        = module.worker.security_group_id
+      worker-canary = module.worker_canary.security_group_id
     },
   )
 }
@@ -264,7 +291,11 @@ module "load_balancer" {
   public_subnet_ids        = module.network.public_subnet_ids
   target_security_group_id = module.api.security_group_id
   certificate_arn          = var.certificate_arn
-  kms_key_arn              = module.encryption.key_arn
+
+  interactions_enabled           = var.interactions_enabled
+  interactions_security_group_id = module.interactions.security_group_id
+
+  kms_key_arn = module.encryption.key_arn
 }
 
 module "backup_store" {
@@ -346,9 +377,10 @@ module "discord_proxy" {
   })
 
   secrets = {
-    DISCORD_TOKEN     = local.secret_arns["discord-token"]
-    PROXY_CREDENTIALS = local.secret_arns["discord-proxy-callers"]
-    REDIS_URL         = local.redis_url
+    DISCORD_TOKEN          = local.secret_arns["discord-token"]
+    KILL_SWITCH_CREDENTIAL = local.secret_arns["kill-switch-credential"]
+    PROXY_CREDENTIALS      = local.secret_arns["discord-proxy-callers"]
+    REDIS_URL              = local.redis_url
   }
 
   egress = merge(local.egress_aws, {
@@ -357,8 +389,11 @@ module "discord_proxy" {
   })
 
   ingress = {
-    backup = { port = 8090, security_group_id = module.backup.security_group_id }
-    worker = { port = 8090, security_group_id = module.worker.security_group_id }
+    api           = { port = 8090, security_group_id = module.api.security_group_id }
+    backup        = { port = 8090, security_group_id = module.backup.security_group_id }
+    operator      = { port = 8090, security_group_id = module.operator.security_group_id }
+    worker        = { port = 8090, security_group_id = module.worker.security_group_id }
+    worker-canary = { port = 8090, security_group_id = module.worker_canary.security_group_id }
   }
 }
 
@@ -380,6 +415,32 @@ module "worker" {
   health_check_command  = local.health_command["worker"]
   collector             = local.collectors["worker"]
   environment_variables = local.worker_variables
+  secrets               = local.worker_secrets
+  files                 = local.worker_files
+  files_image           = local.public_images["files"]
+  task_policies         = { backups = module.backup_store.worker_policy_json }
+  egress                = local.worker_egress
+}
+
+# Workers of another build, for the share of the servers that deploy/canary.sh sets (docs/safe-change.md). None runs by default.
+module "worker_canary" {
+  source = "../service"
+
+  environment           = var.environment
+  name                  = "worker-canary"
+  image                 = local.canary_image
+  repository_arns       = concat(local.repositories["worker"], [local.files_repository])
+  cpu                   = 512
+  memory                = 1024
+  start                 = var.start_services
+  desired_count         = var.canary_tasks
+  cluster_arn           = module.cluster.cluster_arn
+  vpc_id                = module.network.vpc_id
+  subnet_ids            = module.network.private_subnet_ids
+  kms_key_arn           = module.encryption.key_arn
+  health_check_command  = local.health_command["worker"]
+  collector             = local.collectors["worker"]
+  environment_variables = merge(local.worker_variables, { WORKER_GROUP = "canary" })
   secrets               = local.worker_secrets
   files                 = local.worker_files
   files_image           = local.public_images["files"]
@@ -435,21 +496,31 @@ module "api" {
       AMQP_PRIORITIES     = "classes"
       API_ADDR            = "0.0.0.0:8070"
       API_TRUSTED_PROXIES = join(",", module.network.public_subnet_cidrs)
+      DISCORD_PROXY_URL   = local.proxy_urls
       # The load balancer checks it.
       HEALTH_ADDR     = "0.0.0.0:8080"
       VERIFY_BASE_URL = var.verify_base_url
     },
+    var.control_variables,
     var.api_variables,
   )
 
-  secrets = merge(local.chain_secrets, {
-    AMQP_URL           = local.amqp_url
-    DATABASE_ADMIN_URL = local.database_urls["admin"]
-    DATABASE_URL       = local.database_urls["app"]
-    REDIS_URL          = local.redis_url
-  })
+  secrets = merge(
+    local.chain_secrets,
+    local.control_secrets,
+    {
+      AMQP_URL           = local.amqp_url
+      DATABASE_ADMIN_URL = local.database_urls["admin"]
+      DATABASE_URL       = local.database_urls["app"]
+      REDIS_URL          = local.redis_url
+    },
+    var.approvals_at_slack ? {
+      SLACK_BOT_TOKEN      = local.secret_arns["slack-bot-token"]
+      SLACK_SIGNING_SECRET = local.secret_arns["slack-signing-secret"]
+    } : {},
+  )
 
-  egress = merge(local.egress_aws, {
+  egress = merge(local.egress_aws, local.egress_proxies, {
     broker   = local.egress.broker
     cache    = local.egress.cache
     database = local.egress.database
@@ -460,6 +531,51 @@ module "api" {
     load-balancer        = { port = 8070, security_group_id = module.load_balancer.security_group_id }
     load-balancer-health = { port = 8080, security_group_id = module.load_balancer.security_group_id }
     telegram             = { port = 8070, security_group_id = module.telegram.security_group_id }
+  }
+}
+
+# Where Discord delivers interactions by HTTP (docs/interactions-endpoint.md). It has no token and no state, and reaches the broker only.
+module "interactions" {
+  source = "../service"
+
+  environment          = var.environment
+  name                 = "interactions"
+  image                = local.images["interactions"]
+  repository_arns      = local.repositories["interactions"]
+  cpu                  = 256
+  memory               = 512
+  start                = var.start_services && var.interactions_enabled
+  desired_count        = var.interactions_tasks
+  cluster_arn          = module.cluster.cluster_arn
+  vpc_id               = module.network.vpc_id
+  subnet_ids           = module.network.private_subnet_ids
+  kms_key_arn          = module.encryption.key_arn
+  ports                = [8050, 8080]
+  health_check_command = local.health_command["interactions"]
+  collector            = local.collectors["interactions"]
+
+  load_balancer = var.interactions_enabled ? {
+    target_group_arn = module.load_balancer.interactions_target_group_arn
+    port             = 8050
+  } : null
+
+  environment_variables = merge(local.logging, {
+    AMQP_PRIORITIES    = "classes"
+    DISCORD_PUBLIC_KEY = var.discord_public_key
+    # The load balancer checks it.
+    HEALTH_ADDR       = "0.0.0.0:8080"
+    INTERACTIONS_ADDR = "0.0.0.0:8050"
+  })
+
+  secrets = {
+    AMQP_URL = local.amqp_url
+  }
+
+  egress = merge(local.egress_aws, { broker = local.egress.broker })
+
+  ingress = {
+    load-balancer        = { port = 8050, security_group_id = module.load_balancer.security_group_id }
+    load-balancer-health = { port = 8080, security_group_id = module.load_balancer.security_group_id }
   }
 }
 

@@ -35,9 +35,9 @@ output "cluster_name" {
 
 # For `aws ecs run-task`: docs and scripts run the tasks of the database by these.
 output "one_off_tasks" {
-  description = "Task definition, subnets and security group of the tasks that run once: database-logins, migrate, backup."
+  description = "Task definition, subnets and security group of the tasks that run once: database-logins, migrate, backup, operator."
   value = {
-    for name, task in { database-logins = module.logins, migrate = module.migrate, backup = module.backup } : name => {
+    for name, task in { database-logins = module.logins, migrate = module.migrate, backup = module.backup, operator = module.operator } : name => {
       task_definition                   = task.task_definition_arn
       subnets                           = module.network.private_subnet_ids
       security_group                    = task.security_group_id

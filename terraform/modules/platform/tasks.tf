@@ -80,6 +80,28 @@ module "backup" {
   egress                = local.worker_egress
 }
 
+# What operators run by hand, with its arguments as an override of the command: `canary set`, `kill-switch on`, `dead-letters list`.
+# Its output is in a log, so commands that print secrets are not for it. It is the only one of the worker's tasks with the login that spans tenants.
+module "operator" {
+  source = "../task"
+
+  environment           = var.environment
+  name                  = "operator"
+  image                 = local.images["worker"]
+  repository_arns       = concat(local.repositories["worker"], [local.files_repository])
+  command               = ["--help"]
+  cpu                   = 256
+  memory                = 512
+  vpc_id                = module.network.vpc_id
+  kms_key_arn           = module.encryption.key_arn
+  environment_variables = local.worker_variables
+  secrets               = merge(local.worker_secrets, { DATABASE_ADMIN_URL = local.database_urls["admin"] })
+  files                 = local.worker_files
+  files_image           = local.public_images["files"]
+  task_policies         = { backups = module.backup_store.worker_policy_json }
+  egress                = local.worker_egress
+}
+
 module "schedules" {
   source = "../schedules"
 
@@ -128,6 +150,8 @@ module "alarms" {
       ingestor = { name = module.ingestor.service_name, tasks = var.ingestor_tasks }
       worker   = { name = module.worker.service_name, tasks = 2 }
     },
+    var.interactions_enabled ? { interactions = { name = module.interactions.service_name, tasks = var.interactions_tasks } } : {},
+    var.canary_tasks > 0 ? { worker-canary = { name = module.worker_canary.service_name, tasks = var.canary_tasks } } : {},
     var.telegram_enabled ? { telegram = { name = module.telegram.service_name, tasks = 1 } } : {},
   )
 }

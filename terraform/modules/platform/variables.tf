@@ -20,6 +20,7 @@ variable "image_tags" {
     api           = string
     discord-proxy = string
     ingestor      = string
+    interactions  = string
     telegram      = string
     worker        = string
   })
@@ -152,6 +153,46 @@ variable "telegram_enabled" {
   default     = false
 }
 
+variable "interactions_enabled" {
+  description = "Whether the service to which Discord delivers interactions by HTTP runs, at the path /interactions of verify_base_url."
+  type        = bool
+  default     = false
+
+  validation {
+    condition     = !var.interactions_enabled || var.discord_public_key != ""
+    error_message = "Interactions by HTTP need discord_public_key."
+  }
+}
+
+variable "interactions_tasks" {
+  description = "Number of tasks of the service for interactions by HTTP."
+  type        = number
+  default     = 2
+}
+
+variable "discord_public_key" {
+  description = "Public key of the Discord application (Developer Portal, page General Information), for interactions by HTTP."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^([0-9a-f]{64})?$", var.discord_public_key))
+    error_message = "The key must be 64 hexadecimal digits."
+  }
+}
+
+variable "canary_tasks" {
+  description = "Number of canary workers, which serve the share of the servers that deploy/canary.sh sets."
+  type        = number
+  default     = 0
+}
+
+variable "canary_image_tag" {
+  description = "Tag of the image of canary workers; null: that of the workers."
+  type        = string
+  default     = null
+}
+
 variable "chains_enabled" {
   description = "Whether holdings are read from chains; the secret chain-rpc-urls must have a value."
   type        = bool
@@ -185,7 +226,7 @@ variable "alarm_emails" {
 variable "runbooks_url" {
   description = "Address of the runbooks, which each alarm names."
   type        = string
-  default     = "https://github.com/arrakis-community/arrakis/tree/main/docs/runbooks"
+  default     = "https://github.com/arrakis-community/arrakis/blob/main/docs/runbooks"
 }
 
 variable "backlog_per_task" {
@@ -217,8 +258,25 @@ variable "worker_variables" {
   default     = {}
 
   validation {
-    condition     = alltrue([for name in keys(var.worker_variables) : can(regex("^WORKER_[A-Z_]+$", name)) || name == "CHAIN_FINALIZED_DEPTH"])
-    error_message = "Only WORKER_… and CHAIN_FINALIZED_DEPTH can be set here."
+    condition     = alltrue([for name in keys(var.worker_variables) : name != "WORKER_GROUP" && can(regex("^(WORKER_[A-Z_]+|CHAIN_FINALIZED_DEPTH|DISCORD_APPROVALS_CHANNEL)$", name))])
+    error_message = "Only WORKER_… without WORKER_GROUP, CHAIN_FINALIZED_DEPTH and DISCORD_APPROVALS_CHANNEL can be set here."
+  }
+}
+
+variable "approvals_at_slack" {
+  description = "Whether plans are shown for approval at Slack; the secrets slack-bot-token and slack-signing-secret must have values, and SLACK_APPROVALS_CHANNEL is in api_variables."
+  type        = bool
+  default     = false
+}
+
+variable "control_variables" {
+  description = "Further variables that workers and api have in common (.env.example): KILL_SWITCH_OPERATORS, APPROVAL_PEOPLE, SIGNER and those of VAULT."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = alltrue([for name in keys(var.control_variables) : can(regex("^(KILL_SWITCH_OPERATORS|APPROVAL_PEOPLE|SIGNER|VAULT_[A-Z_]+)$", name))])
+    error_message = "Only KILL_SWITCH_OPERATORS, APPROVAL_PEOPLE, SIGNER and VAULT_… can be set here."
   }
 }
 
@@ -228,8 +286,8 @@ variable "api_variables" {
   default     = {}
 
   validation {
-    condition     = alltrue([for name in keys(var.api_variables) : can(regex("^API_[A-Z_]+$", name)) || name == "CHAIN_FINALIZED_DEPTH"])
-    error_message = "Only API_… and CHAIN_FINALIZED_DEPTH can be set here."
+    condition     = alltrue([for name in keys(var.api_variables) : can(regex("^(API_[A-Z_]+|CHAIN_FINALIZED_DEPTH|APPROVAL_MFA_FROM_RISK|SLACK_APPROVALS_CHANNEL)$", name))])
+    error_message = "Only API_…, CHAIN_FINALIZED_DEPTH, APPROVAL_MFA_FROM_RISK and SLACK_APPROVALS_CHANNEL can be set here."
   }
 }
 

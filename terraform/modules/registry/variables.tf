@@ -11,7 +11,7 @@ variable "environment" {
 variable "services" {
   description = "Services that have a repository, arrakis-{env}-{service}."
   type        = set(string)
-  default     = ["api", "discord-proxy", "ingestor", "telegram", "worker"]
+  default     = ["api", "discord-proxy", "ingestor", "interactions", "telegram", "worker"]
 
   validation {
     condition     = alltrue([for service in var.services : can(regex("^[a-z][a-z-]+$", service))])

@@ -45,6 +45,54 @@ labels:
 {{- end }}
 {{- end }}
 
+{{/* Variables of workers and api that turn the kill switch on and off, and check second factors. */}}
+{{- define "arrakis.controlSecrets" -}}
+{{- range $variable, $secret := dict "KILL_SWITCH_CREDENTIAL" "killSwitchCredential" "MFA_ENCRYPTION_KEY" "mfaEncryptionKey" }}
+{{ include "arrakis.secret" (dict "root" $.root "variable" $variable "secret" $secret) }}
+{{- end }}
+{{- if .root.Values.secrets.notifyWebhookUrl.name }}
+{{ include "arrakis.secret" (dict "root" .root "variable" "NOTIFY_WEBHOOK_URL" "secret" "notifyWebhookUrl") }}
+{{- end }}
+{{- end }}
+
+{{/* Addresses of every replica of the discord-proxy. */}}
+{{- define "arrakis.proxyUrls" -}}
+{{- $urls := list }}
+{{- range $index := until (int .root.Values.discordProxy.replicas) }}
+{{- $urls = append $urls (printf "http://discord-proxy-%d.discord-proxy.%s.svc:8090" $index $.root.Release.Namespace) }}
+{{- end }}
+{{- join "," $urls }}
+{{- end }}
+
+{{/* The token of the service account for Vault, where signing.serviceAccountToken is enabled: its variable, its mount, its volume. */}}
+{{- define "arrakis.tokenEnvironment" -}}
+{{- if .root.Values.signing.serviceAccountToken.enabled }}
+VAULT_TOKEN_FILE: /var/run/secrets/vault/token
+{{- end }}
+{{- end }}
+{{- define "arrakis.tokenMount" -}}
+{{- if .root.Values.signing.serviceAccountToken.enabled }}
+volumeMounts: [{name: vault-token, mountPath: /var/run/secrets/vault, readOnly: true}]
+{{- end }}
+{{- end }}
+{{- define "arrakis.tokenVolume" -}}
+{{- if .root.Values.signing.serviceAccountToken.enabled }}
+volumes:
+  - name: vault-token
+    projected:
+      sources:
+        - serviceAccountToken: {path: token, audience: {{ .root.Values.signing.serviceAccountToken.audience | quote }}, expirationSeconds: 3600}
+{{- end }}
+{{- end }}
+
+{{/* Groups of workers in this release: component, and the values of the group. */}}
+{{- define "arrakis.workers" -}}
+{{- $workers := list "worker" }}
+{{- if .Values.worker.canary.enabled }}{{ $workers = append $workers "worker-canary" }}{{ end }}
+{{- if .Values.worker.shadow.enabled }}{{ $workers = append $workers "worker-shadow" }}{{ end }}
+{{- join "," $workers }}
+{{- end }}
+
 {{/* As in the image: no privilege, nothing to write to. */}}
 {{- define "arrakis.podSecurity" -}}
 runAsNonRoot: true
@@ -62,7 +110,7 @@ capabilities: {drop: [ALL]}
 
 {{/* Fields of every pod, with the grace period: the service's own grace period and time for its last requests. */}}
 {{- define "arrakis.pod" -}}
-serviceAccountName: {{ .component }}
+serviceAccountName: {{ .account | default .component }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 terminationGracePeriodSeconds: {{ .grace | default 35 }}

@@ -27,6 +27,15 @@ async fn start(discord: &Emulator, vhost: &TestVhost, more: Vec<(&'static str, S
     variables.extend(more);
     let mut process = Process::start_at(Path::new(PROGRAM), &[], variables);
     process.ready(&health).await;
+    for endpoint in ["livez", "readyz"] {
+        let checked = Process::start_at(
+            Path::new(PROGRAM),
+            &["healthcheck", endpoint],
+            [("HEALTH_ADDR", health.clone())],
+        );
+        let (status, output) = checked.output(Duration::from_secs(20)).await;
+        assert!(status.success(), "{endpoint}: {output}");
+    }
     (process, listen)
 }
 

@@ -5,7 +5,7 @@ module "alarms" {
   enabled                    = true
   emails                     = ["operators@example.org"]
   discord_webhook_secret_arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:arrakis-staging/alarms-webhook-AbCdEf"
-  runbooks_url               = "https://github.com/arrakis-community/arrakis/tree/main/docs/runbooks"
+  runbooks_url               = "https://github.com/arrakis-community/arrakis/blob/main/docs/runbooks"
   metrics_namespace          = "Arrakis/staging"
   cluster_name               = "arrakis-staging"
   broker_name                = "arrakis-staging"

@@ -13,6 +13,7 @@ module "platform" {
     api           = "1.0.0"
     discord-proxy = "1.0.0"
     ingestor      = "1.0.0"
+    interactions  = "1.0.0"
     telegram      = "1.0.0"
     worker        = "1.0.0"
   }
