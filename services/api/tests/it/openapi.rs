@@ -1,6 +1,7 @@
 //! The OpenAPI document: it is complete, and every documented answer is given and has the documented form. The other tests compare each of
 //! their answers with it, too.
 
+use arrakis_config::Secret;
 use arrakis_db::{ApiKeyScope, CommunityId, UserId};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -379,6 +380,8 @@ async fn every_documented_answer_is_given_in_the_documented_form() {
     let api = TestApi::start_with(|config| {
         configure(config, Some(&slack));
         config.kill_switch.operators = vec![9];
+        // No replica: the credential proves the end.
+        config.kill_switch.proxies = Some((Vec::new(), Secret::new("credential-of-the-kill-switch")));
     })
     .await;
     call_every_route(&api).await;
