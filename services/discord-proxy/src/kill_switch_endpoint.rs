@@ -23,16 +23,25 @@ const MAX_BODY: usize = 4 << 20;
 #[derive(Debug, Clone)]
 pub(crate) struct KillSwitchEndpoint {
     switches: Arc<KillSwitches>,
-    /// SHA-256 of the credential.
-    credential: Option<[u8; 32]>,
+    /// SHA-256 of the credential, and of the one before while it is changed; empty without a credential.
+    credentials: Vec<[u8; 32]>,
     replica: String,
 }
 
 impl KillSwitchEndpoint {
-    pub(crate) fn new(switches: Arc<KillSwitches>, credential: Option<&Secret>, replica: String) -> Self {
+    /// An endpoint that accepts this credential and, while it is changed, the previous one. The previous one alone opens nothing.
+    pub(crate) fn new(
+        switches: Arc<KillSwitches>,
+        credential: Option<&Secret>,
+        previous: Option<&Secret>,
+        replica: String,
+    ) -> Self {
+        let accepted = credential.into_iter().chain(previous.filter(|_| credential.is_some()));
         Self {
             switches,
-            credential: credential.map(|credential| Sha256::digest(credential.expose()).into()),
+            credentials: accepted
+                .map(|credential| Sha256::digest(credential.expose()).into())
+                .collect(),
             replica,
         }
     }
@@ -94,15 +103,13 @@ impl KillSwitchEndpoint {
     }
 
     fn is_authorised(&self, parts: &Parts) -> bool {
-        let Some(expected) = &self.credential else {
-            return false;
-        };
         let value = parts.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
         let Some(credential) = value.and_then(|value| value.strip_prefix(b"Bearer ")) else {
             return false;
         };
         let hash: [u8; 32] = Sha256::digest(credential).into();
-        bool::from(hash.as_slice().ct_eq(expected.as_slice()))
+        let mut accepted = self.credentials.iter();
+        accepted.any(|expected| bool::from(hash.as_slice().ct_eq(expected.as_slice())))
     }
 }
 

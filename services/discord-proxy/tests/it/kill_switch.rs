@@ -368,6 +368,30 @@ async fn restart_without_redis_keeps_the_kill_switch_on() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
+/// While the credential is changed, workers of both credentials reach the replica.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn previous_credential_opens_the_endpoint_beside_the_present_one() {
+    let world = World::new(|_| Reply::ok()).await;
+    let start = async |present: Option<&'static str>| {
+        start_with(&world.upstream.base(), NO_REDIS, TOKEN, |config| {
+            config.kill_switch_credential = present.map(Secret::new);
+            config.kill_switch_previous = Some(Secret::new(SWITCH));
+        })
+        .await
+    };
+    let (changed, without) = (start(Some("the-credential-after-it")).await, start(None).await);
+    for (replica, credential, status) in [
+        (&changed, "the-credential-after-it", 200),
+        (&changed, SWITCH, 200),
+        (&changed, CREDENTIAL, 401),
+        (&without, SWITCH, 401),
+    ] {
+        let url = format!("http://{}{PROXY_PATH}", replica.address);
+        let read = send(client().get(&url).bearer_auth(credential)).await;
+        assert_eq!(read.status, status, "{credential}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn credentials_of_callers_do_not_open_the_endpoint() {
     let world = World::new(|_| Reply::ok()).await;

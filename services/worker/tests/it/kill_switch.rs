@@ -52,6 +52,12 @@ async fn turn_on(platform: &Platform, changed: &[(&'static str, &str)]) -> (Opti
     (output.status.code(), report.unwrap_or_else(|_| panic!("{output:?}")))
 }
 
+/// Exit code and output of `status`.
+async fn status(platform: &Platform, changed: &[(&'static str, &str)]) -> (Option<i32>, String) {
+    let output = command(platform, &["status"], changed).await;
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
 /// The outcomes of the steps whose names begin so.
 fn outcomes(report: &Value, name: &str) -> Vec<String> {
     let steps = report["steps"].as_array().unwrap();
@@ -111,11 +117,15 @@ async fn stored(platform: &Platform) -> KillSwitchState {
 
 /// Appends an end in PostgreSQL, with its entry in the audit log.
 async fn append_end(platform: &Platform, end: &KillSwitch, key: &EndKey) {
+    append(platform, end, "kill_switch.off", key).await;
+}
+
+async fn append(platform: &Platform, entry: &KillSwitch, action: &str, key: &EndKey) {
     let mut tx = platform.database.global().await.unwrap();
-    assert!(tx.kill_switches().append(end, Some(key)).await.unwrap());
+    assert!(tx.kill_switches().append(entry, Some(key)).await.unwrap());
     let entry = NewAuditEntry {
         actor: Actor::System("test".to_owned()),
-        action: "kill_switch.off",
+        action,
         subject: "platform",
         reason: None,
         detail: json!({}),
@@ -247,6 +257,38 @@ async fn end_without_a_valid_proof_in_postgres_ends_nothing() {
     end(&platform).await;
     let is_off = async || write_error(&platform).await.as_deref() == Some("frozen");
     eventually(is_off, "the end of the kill switch at the proxy").await;
+}
+
+/// The kill switch was turned off before `KILL_SWITCH_CREDENTIAL` was changed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn change_of_the_credential_leaves_the_kill_switch_off() {
+    let platform = Platform::start().await;
+    let previous = "the-credential-before-the-change";
+    let scope = KillSwitchScope::Platform;
+    let on = KillSwitch::changed(scope, true, 0, "stilgar", "a leaked token");
+    append(&platform, &on, "kill_switch.on", &end_key()).await;
+    let off = KillSwitch::ended(scope, on.version, "stilgar", "the end");
+    append_end(&platform, &off, &EndKey::new(previous)).await;
+    let (code, printed) = status(&platform, &[]).await;
+    assert!(code == Some(1) && printed.contains("problem: "), "{printed}");
+    let changed = [("KILL_SWITCH_CREDENTIAL_PREVIOUS", previous)];
+    let (code, printed) = status(&platform, &changed).await;
+    assert!(
+        code == Some(1) && printed.contains("the kill switch is off") && printed.contains("no proof by the present"),
+        "{printed}"
+    );
+    let mut of_worker = environment(&platform);
+    of_worker.push(("KILL_SWITCH_CREDENTIAL_PREVIOUS", previous.to_owned()));
+    let worker = Worker::start(&of_worker).await;
+    let is_proven = async || !stored(&platform).await.is_on(scope);
+    eventually(is_proven, "the proof by the present credential").await;
+    assert_eq!(write_error(&platform).await, None);
+    drop(worker);
+    // Without the previous credential it is still off.
+    let _worker = Worker::start(&environment(&platform)).await;
+    let is_settled = async || status(&platform, &[]).await.0 == Some(0);
+    eventually(is_settled, "the status without a problem").await;
+    assert_eq!(write_error(&platform).await, None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

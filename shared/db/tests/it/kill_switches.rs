@@ -1,6 +1,6 @@
 //! The kill switch and the freezes that follow from communities.
 
-use arrakis_db::{Actor, Database, GuildId, KillSwitchStep, NewAuditEntry, StepState, TEARDOWN_FREEZE};
+use arrakis_db::{Actor, Database, EndProof, GuildId, KillSwitchStep, NewAuditEntry, StepState, TEARDOWN_FREEZE};
 use arrakis_security::kill_switch::{EndKey, KillSwitch, KillSwitchScope, KillSwitchState, TEARDOWN};
 use arrakis_test_support::MERGE_CASES;
 use serde_json::json;
@@ -81,6 +81,31 @@ async fn newest_change_counts_and_an_end_only_with_its_proof() {
     append(&database, &change(true, 13), &key()).await;
     append(&database, &change(false, 11), &key()).await;
     assert!(state(&database).await.is_on(platform));
+}
+
+/// The credential is changed: the end counts by the previous one, and by the present one after it was stored again.
+#[tokio::test]
+async fn end_is_proven_again_after_a_change_of_the_credential() {
+    let (_test, database, _) = one_community().await;
+    let platform = KillSwitchScope::Platform;
+    let new = EndKey::new("the-credential-after-it");
+    let both = new.clone().with_previous("credential-of-the-kill-switch");
+    let seen = async |key: &EndKey| {
+        let mut tx = database.global().await.unwrap();
+        let is_on = tx.kill_switches().list(Some(key)).await.unwrap().is_on(platform);
+        (is_on, tx.kill_switches().end_proof(key).await.unwrap())
+    };
+    append(&database, &change(true, 10), &key()).await;
+    assert_eq!(seen(&new).await, (true, EndProof::NoEnd));
+    append(&database, &change(false, 11), &key()).await;
+    assert_eq!(seen(&new).await, (true, EndProof::Invalid));
+    assert_eq!(seen(&both).await, (false, EndProof::Previous));
+    assert!(append(&database, &change(false, 11), &both).await);
+    assert!(!append(&database, &change(false, 11), &both).await, "once");
+    assert_eq!(seen(&both).await, (false, EndProof::Present));
+    assert_eq!(seen(&new).await, (false, EndProof::Present));
+    append(&database, &change(true, 12), &new).await;
+    assert_eq!(seen(&new).await, (true, EndProof::NoEnd));
 }
 
 /// The events are a list: the newest one counts by the rule of every other place.
