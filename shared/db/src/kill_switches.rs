@@ -306,7 +306,8 @@ impl KillSwitches<'_> {
         steps.collect()
     }
 
-    /// Stores how far a step is, unless the kill switch was turned on with a higher version since.
+    /// Stores how far a step is, unless the kill switch was turned on with a higher version since. `version` is that of the entry that the step
+    /// follows; what is restored follows an end, which has a higher version than the entry that it ends.
     ///
     /// # Errors
     /// When the database is unavailable.
@@ -315,7 +316,8 @@ impl KillSwitches<'_> {
         named!(
             "kill_switch.set_step",
             sqlx::query!(
-                "update kill_switch_steps set state = $3, changed_at = clock_timestamp() where step = $1 and version <= $2",
+                "update kill_switch_steps set state = $3, changed_at = clock_timestamp()
+                  where step = $1 and (version < $2 or (version = $2 and $3 <> 'restored'))",
                 step.name(),
                 version,
                 state.name()

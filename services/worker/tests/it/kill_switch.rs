@@ -27,7 +27,7 @@ const NO_REDIS: &str = "redis://127.0.0.1:1/0";
 const LONG: Duration = Duration::from_secs(3600);
 
 /// The environment of a worker and of the command.
-fn environment(platform: &Platform) -> Vec<(&'static str, String)> {
+pub fn environment(platform: &Platform) -> Vec<(&'static str, String)> {
     let mut environment = platform.environment();
     environment.push(("KILL_SWITCH_CREDENTIAL", KILL_SWITCH_CREDENTIAL.to_owned()));
     environment
@@ -82,7 +82,7 @@ async fn write_error(platform: &Platform) -> Option<String> {
     error.map(|error| error.to_str().unwrap().to_owned())
 }
 
-fn cache(platform: &Platform) -> Cache {
+pub fn cache(platform: &Platform) -> Cache {
     Cache::new(&Secret::new(platform.redis.url()), CacheOptions::default()).unwrap()
 }
 
@@ -399,7 +399,7 @@ async fn off_counts_no_text_that_is_no_code_and_needs_none_while_it_is_off() {
 }
 
 /// A user with a second factor, and a code of it.
-async fn enrol(platform: &Platform, key: &str, user: UserId) -> String {
+pub async fn enrol(platform: &Platform, key: &str, user: UserId) -> String {
     let cipher: SecretCipher = key.parse().unwrap();
     let now = OffsetDateTime::now_utc();
     let (totp, code) = (Totp::generate(), BackupCode::generate());

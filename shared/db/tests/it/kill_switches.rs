@@ -190,6 +190,9 @@ async fn steps_begin_with_each_kill_switch_that_is_newer() {
         steps().await,
         [(sessions, 10, pending), (signing, 10, StepState::Revoked)]
     );
+    // An end of the version that is on did not end it.
+    set(10, StepState::Restored).await;
+    assert_eq!(steps().await[1], (signing, 10, StepState::Revoked));
     set(11, StepState::Restored).await;
     assert_eq!(steps().await[1], (signing, 10, StepState::Restored));
     append(&database, &change(true, 12), &key()).await;
