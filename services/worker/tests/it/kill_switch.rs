@@ -408,8 +408,8 @@ pub async fn enrol(platform: &Platform, key: &str, user: UserId) -> String {
     assert!(tx.mfa().begin(user, &sealed, now).await.unwrap());
     let outcome = mfa::confirm(&mut tx, &cipher, user, &totp.code_at(now), now).await;
     assert_eq!(outcome.unwrap(), MfaOutcome::Accepted);
-    let hashes = [code.hash(user.get())];
-    assert!(tx.mfa().replace_backup_codes(user, &hashes).await.unwrap());
+    let codes = std::slice::from_ref(&code);
+    assert!(tx.mfa().replace_backup_codes(&cipher, user, codes).await.unwrap());
     tx.commit().await.unwrap();
     code.expose().to_owned()
 }
