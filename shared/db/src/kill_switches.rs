@@ -281,15 +281,18 @@ impl KillSwitches<'_> {
         Ok(done.rows_affected() == 1)
     }
 
-    /// The steps of the newest kill switch; empty if it was never turned on.
+    /// The steps of the newest kill switch; empty if it was never turned on. One that is revoked without a valid proof is pending; without a key
+    /// no proof is checked.
     ///
     /// # Errors
     /// When the database is unavailable or a row is corrupt.
-    pub async fn steps(&mut self) -> Result<Vec<StoredStep>, DbError> {
+    pub async fn steps(&mut self, key: Option<&EndKey>) -> Result<Vec<StoredStep>, DbError> {
         let rows = named!(
             "kill_switch.steps",
-            sqlx::query!("select step, version, state from kill_switch_steps order by step")
-                .fetch_all(&mut *self.connection)
+            sqlx::query!(
+                "select distinct on (step) step, version, state, proof from kill_switch_steps order by step, version desc"
+            )
+            .fetch_all(&mut *self.connection)
         )?;
         let steps = rows.into_iter().map(|row| {
             let column = |name| Column("kill_switch_steps", name);
@@ -297,30 +300,48 @@ impl KillSwitches<'_> {
             let step = steps.into_iter().find(|step| step.name() == row.step);
             let states = [StepState::Pending, StepState::Revoked, StepState::Restored];
             let state = states.into_iter().find(|state| state.name() == row.state);
+            let version = column("version").count(row.version)?;
+            let state = state.ok_or_else(|| column("state").corrupt(&row.state, "unknown state"))?;
+            let is_proven = key.is_none_or(|key| {
+                let proof = row.proof.as_deref();
+                proof.is_some_and(|proof| key.verifies_step(&row.step, version, &row.state, proof))
+            });
             Ok(StoredStep {
                 step: step.ok_or_else(|| column("step").corrupt(&row.step, "unknown step"))?,
-                version: column("version").count(row.version)?,
-                state: state.ok_or_else(|| column("state").corrupt(&row.state, "unknown state"))?,
+                version,
+                state: match state {
+                    StepState::Revoked if !is_proven => StepState::Pending,
+                    state => state,
+                },
             })
         });
         steps.collect()
     }
 
-    /// Stores how far a step is, unless the kill switch was turned on with a higher version since. `version` is that of the entry that the step
-    /// follows; what is restored follows an end, which has a higher version than the entry that it ends.
+    /// Stores how far a step of the newest kill switch is, unless that has a higher version. `version` is that of the entry that the step follows;
+    /// what is restored follows an end, which has a higher version than the entry that it ends. `key` proves what is revoked.
     ///
     /// # Errors
     /// When the database is unavailable.
-    pub async fn set_step(&mut self, step: KillSwitchStep, version: u64, state: StepState) -> Result<(), DbError> {
+    pub async fn set_step(
+        &mut self,
+        step: KillSwitchStep,
+        version: u64,
+        state: StepState,
+        key: Option<&EndKey>,
+    ) -> Result<(), DbError> {
+        let proof = key.map(|key| key.prove_step(step.name(), version, state.name()));
         let version = Column("kill_switch_steps", "version").bigint(version)?;
         named!(
             "kill_switch.set_step",
             sqlx::query!(
-                "update kill_switch_steps set state = $3, changed_at = clock_timestamp()
-                  where step = $1 and (version < $2 or (version = $2 and $3 <> 'restored'))",
+                "update kill_switch_steps set state = $3, proof = $4, changed_at = clock_timestamp()
+                  where step = $1 and version = (select max(newest.version) from kill_switch_steps newest where newest.step = $1)
+                    and (version < $2 or (version = $2 and $3 <> 'restored'))",
                 step.name(),
                 version,
-                state.name()
+                state.name(),
+                proof.as_deref()
             )
             .execute(&mut *self.connection)
         )?;

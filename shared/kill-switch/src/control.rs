@@ -85,7 +85,9 @@ impl KillSwitchControl {
         let Some(database) = &self.database else { return };
         let mark = async {
             let mut tx = database.global().await?;
-            tx.kill_switches().set_step(step, version, state).await?;
+            tx.kill_switches()
+                .set_step(step, version, state, self.key.as_ref())
+                .await?;
             tx.commit().await
         };
         if let Err(error) = within(limit, mark).await {
@@ -100,7 +102,7 @@ impl KillSwitchControl {
         };
         let read = async {
             let mut tx = database.global().await?;
-            let steps = tx.kill_switches().steps().await?;
+            let steps = tx.kill_switches().steps(self.key.as_ref()).await?;
             tx.commit().await?;
             Ok::<_, DbError>(steps)
         };

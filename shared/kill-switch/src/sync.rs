@@ -9,7 +9,7 @@ mod steps;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrakis_security::kill_switch::{EndKey, KillSwitch, KillSwitchScope, KillSwitchState};
 use futures_util::future::join_all;
@@ -72,6 +72,8 @@ pub struct KillSwitchSync {
     signing_follows: u64,
     /// Whether permissions to sign may be revoked since this process saw the kill switch on.
     is_signing_revoked: bool,
+    /// When this process revoked them last.
+    signing_revoked_at: Option<Instant>,
 }
 
 impl KillSwitchSync {
@@ -86,6 +88,7 @@ impl KillSwitchSync {
             sessions_follow: 0,
             signing_follows: 0,
             is_signing_revoked: false,
+            signing_revoked_at: None,
         }
     }
 

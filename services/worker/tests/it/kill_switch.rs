@@ -426,7 +426,11 @@ async fn sessions_that_the_command_could_not_end_are_ended_by_a_worker() {
     let set_step = async |state| {
         let mut tx = platform.database.global().await.unwrap();
         let step = KillSwitchStep::Sessions;
-        tx.kill_switches().set_step(step, version, state).await.unwrap();
+        let key = end_key();
+        tx.kill_switches()
+            .set_step(step, version, state, Some(&key))
+            .await
+            .unwrap();
         tx.commit().await.unwrap();
     };
     let begin = async || {
@@ -443,7 +447,7 @@ async fn sessions_that_the_command_could_not_end_are_ended_by_a_worker() {
     eventually(is_ended, "the end of the sessions").await;
     let is_stored = async || {
         let mut tx = platform.database.global().await.unwrap();
-        let steps = tx.kill_switches().steps().await.unwrap();
+        let steps = tx.kill_switches().steps(Some(&end_key())).await.unwrap();
         let is_done = |step: &StoredStep| step.step == KillSwitchStep::Sessions && step.state == StepState::Revoked;
         steps.iter().any(is_done)
     };

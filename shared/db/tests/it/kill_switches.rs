@@ -163,7 +163,7 @@ async fn steps_begin_with_each_kill_switch_that_is_newer() {
     let (_test, database, _) = one_community().await;
     let steps = async || {
         let mut tx = database.global().await.unwrap();
-        let steps = tx.kill_switches().steps().await.unwrap();
+        let steps = tx.kill_switches().steps(Some(&key())).await.unwrap();
         tx.commit().await.unwrap();
         steps
             .into_iter()
@@ -173,7 +173,7 @@ async fn steps_begin_with_each_kill_switch_that_is_newer() {
     let set = async |version, state| {
         let mut tx = database.global().await.unwrap();
         tx.kill_switches()
-            .set_step(KillSwitchStep::Signing, version, state)
+            .set_step(KillSwitchStep::Signing, version, state, Some(&key()))
             .await
             .unwrap();
         tx.commit().await.unwrap();
@@ -199,6 +199,50 @@ async fn steps_begin_with_each_kill_switch_that_is_newer() {
     // A process that has not seen the newer one completes the older one.
     set(11, StepState::Restored).await;
     assert_eq!(steps().await, [(sessions, 12, pending), (signing, 12, pending)]);
+}
+
+/// What a login of the database can do to the steps: no row of it counts, and none delays the next kill switch.
+#[tokio::test]
+async fn step_that_a_login_marked_as_revoked_is_pending() {
+    let (test, database, _) = one_community().await;
+    append(&database, &change(true, 10), &key()).await;
+    let states = async || {
+        let mut tx = database.global().await.unwrap();
+        let steps = tx.kill_switches().steps(Some(&key())).await.unwrap();
+        steps.iter().map(|step| (step.version, step.state)).collect::<Vec<_>>()
+    };
+    let mut login = connect(&test.app_url()).await;
+    for sql in [
+        "update kill_switch_steps set version = 9000000000000000000",
+        "delete from kill_switch_steps",
+        "lock table kill_switch_steps in share mode",
+    ] {
+        let outcome = run(&mut login, sql).await;
+        assert!(is_refused(&outcome), "{sql}: {outcome:?}");
+    }
+    run(
+        &mut login,
+        "update kill_switch_steps set state = 'revoked', proof = decode(repeat('00', 32), 'hex')",
+    )
+    .await
+    .unwrap();
+    assert_eq!(states().await, [(10, StepState::Pending), (10, StepState::Pending)]);
+    let mut tx = database.global().await.unwrap();
+    tx.kill_switches()
+        .set_step(KillSwitchStep::Signing, 10, StepState::Revoked, Some(&key()))
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(states().await, [(10, StepState::Pending), (10, StepState::Revoked)]);
+    // The rows are locked until the session of the login ends.
+    run(&mut login, "begin").await.unwrap();
+    run(&mut login, "select from kill_switch_steps for update")
+        .await
+        .unwrap();
+    let appended = append(&database, &change(true, 12), &key());
+    let appended = tokio::time::timeout(std::time::Duration::from_secs(5), appended).await;
+    assert_eq!(appended, Ok(true));
+    assert_eq!(states().await, [(12, StepState::Pending), (12, StepState::Pending)]);
 }
 
 #[tokio::test]

@@ -73,6 +73,20 @@ impl EndKey {
         self.made(&proven(end), proof)
     }
 
+    /// The proof that a step of a kill switch is in this state: HMAC-SHA256, 32 bytes.
+    #[must_use]
+    pub fn prove_step(&self, step: &str, version: u64, state: &str) -> Vec<u8> {
+        hmac::sign(&self.present, &proven_step(step, version, state))
+            .as_ref()
+            .to_vec()
+    }
+
+    /// Whether a credential made `proof` for this state of the step.
+    #[must_use]
+    pub fn verifies_step(&self, step: &str, version: u64, state: &str, proof: &[u8]) -> bool {
+        self.made(&proven_step(step, version, state), proof).is_some()
+    }
+
     /// Which credential made the proof of these bytes.
     fn made(&self, bytes: &[u8], proof: &[u8]) -> Option<ProvenBy> {
         let is_by = |key: &hmac::Key| hmac::verify(key, bytes, proof).is_ok();
@@ -87,11 +101,26 @@ fn hmac_key(credential: &str) -> hmac::Key {
     hmac::Key::new(hmac::HMAC_SHA256, credential.as_bytes())
 }
 
-/// What a proof covers: the whole entry. The lengths keep two entries apart whose texts are split differently.
+/// What a proof of an end covers: the whole entry.
 fn proven(end: &KillSwitch) -> Vec<u8> {
-    let mut bytes = b"arrakis: end of the kill switch\0".to_vec();
-    bytes.extend(end.version.to_be_bytes());
-    for text in [&end.scope.to_string(), &end.by, &end.reason] {
+    let scope = end.scope.to_string();
+    bytes_of(
+        b"arrakis: end of the kill switch\0",
+        end.version,
+        &[&scope, &end.by, &end.reason],
+    )
+}
+
+/// What a proof of a step covers.
+fn proven_step(step: &str, version: u64, state: &str) -> Vec<u8> {
+    bytes_of(b"arrakis: step of the kill switch\0", version, &[step, state])
+}
+
+/// The lengths keep two lists apart whose texts are split differently.
+fn bytes_of(purpose: &[u8], version: u64, texts: &[&str]) -> Vec<u8> {
+    let mut bytes = purpose.to_vec();
+    bytes.extend(version.to_be_bytes());
+    for text in texts {
         bytes.extend((text.len() as u64).to_be_bytes());
         bytes.extend(text.as_bytes());
     }
@@ -126,6 +155,25 @@ mod tests {
             assert_eq!(key.verifies(&another, &proof), None, "{another:?}");
         }
         assert_eq!(key.verifies(&end, &[]), None);
+    }
+
+    #[test]
+    fn proof_of_a_step_is_of_one_step_version_and_state() {
+        let key = EndKey::new("0123456789abcdef");
+        let proof = key.prove_step("signing", 7, "revoked");
+        assert_eq!(proof.len(), 32);
+        assert!(key.verifies_step("signing", 7, "revoked", &proof));
+        for (step, version, state) in [
+            ("sessions", 7, "revoked"),
+            ("signing", 8, "revoked"),
+            ("signing", 7, "restored"),
+        ] {
+            assert!(
+                !key.verifies_step(step, version, state, &proof),
+                "{step} {version} {state}"
+            );
+        }
+        assert!(!EndKey::new("0123456789abcdeg").verifies_step("signing", 7, "revoked", &proof));
     }
 
     #[test]
