@@ -60,7 +60,7 @@ impl KillSwitchControl {
         );
         let redis = match unreadable {
             Ok(Ok(scopes)) if !scopes.is_empty() => Err(format!(
-                "the entries of {} cannot be read, or their versions are far in the future",
+                "the entries of {} cannot be read, or their versions are far in the future; a worker removes them",
                 scopes.join(", ")
             )),
             _ => redis,

@@ -115,6 +115,7 @@ impl KillSwitchSync {
         let confirms = database.is_ok() || redis.is_ok();
         tokio::join!(self.write_replicas(&replicas, &merged, confirms), async {
             if let Ok(stored) = &redis {
+                self.repair_redis().await;
                 self.write_redis(stored, &merged).await;
             }
         });
@@ -203,6 +204,14 @@ impl KillSwitchSync {
                     "the kill switch cannot be written at a replica"
                 );
             }
+        }
+    }
+
+    /// Removes entries that cannot be read: with one of them Redis confirms the state at no replica.
+    async fn repair_redis(&self) {
+        let removed = within(PLACE_LIMIT, self.control.cache.remove_unreadable_kill_switches()).await;
+        if let Err(error) = removed {
+            tracing::warn!(error, "the entries of the kill switch in Redis cannot be checked");
         }
     }
 

@@ -9,7 +9,7 @@ use arrakis_config::{Reader, Secret, Service, Source};
 use arrakis_db::mfa::{self, MfaOutcome};
 use arrakis_db::{Actor, GuildId, KillSwitchStep, NewAuditEntry, StepState, StoredStep, UserId};
 use arrakis_kill_switch::{DrillError, KillSwitchControl, KillSwitchSettings};
-use arrakis_security::kill_switch::{EndKey, KillSwitch, KillSwitchScope, KillSwitchState, PROXY_PATH};
+use arrakis_security::kill_switch::{EndKey, KillSwitch, KillSwitchScope, KillSwitchState, PROXY_PATH, REDIS_KEY};
 use arrakis_security::mfa::{BackupCode, SecretCipher, Totp};
 use arrakis_security::signing::{self, SignError};
 use arrakis_telemetry::Metrics;
@@ -289,6 +289,21 @@ async fn change_of_the_credential_leaves_the_kill_switch_off() {
     let is_settled = async || status(&platform, &[]).await.0 == Some(0);
     eventually(is_settled, "the status without a problem").await;
     assert_eq!(write_error(&platform).await, None);
+}
+
+/// With such an entry Redis confirms the state at no proxy.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn entry_of_redis_that_cannot_be_read_is_reported_and_removed_by_a_worker() {
+    let platform = Platform::start().await;
+    let stored: i64 = platform.redis.command(&["HSET", REDIS_KEY, "zzz", "y"]);
+    assert_eq!(stored, 1);
+    let (code, printed) = status(&platform, &[]).await;
+    assert!(code == Some(1) && printed.contains("zzz"), "{printed}");
+    let _worker = Worker::start(&environment(&platform)).await;
+    let cache = cache(&platform);
+    let is_removed = async || cache.unreadable_kill_switches().await.unwrap().is_empty();
+    eventually(is_removed, "the entry to be removed").await;
+    assert_eq!(status(&platform, &[]).await.0, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
