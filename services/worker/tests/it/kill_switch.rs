@@ -295,7 +295,11 @@ async fn change_of_the_credential_leaves_the_kill_switch_off() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn entry_of_redis_that_cannot_be_read_is_reported_and_removed_by_a_worker() {
     let platform = Platform::start().await;
-    let stored: i64 = platform.redis.command(&["HSET", REDIS_KEY, "zzz", "y"]);
+    let stored: i64 = deadpool_redis::redis::cmd("HSET")
+        .arg(REDIS_KEY)
+        .arg(&["zzz", "y"])
+        .query(&mut platform.redis.connection())
+        .unwrap();
     assert_eq!(stored, 1);
     let (code, printed) = status(&platform, &[]).await;
     assert!(code == Some(1) && printed.contains("zzz"), "{printed}");
