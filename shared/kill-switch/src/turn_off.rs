@@ -135,7 +135,8 @@ impl KillSwitchControl {
     }
 
     async fn is_on(&self) -> bool {
-        self.present().await.is_some_and(|present| present.is_on)
+        let present = Box::pin(self.present()).await;
+        present.is_some_and(|present| present.is_on)
     }
 
     /// Checks the code and stores the entry, in one transaction.

@@ -297,7 +297,8 @@ async fn entry_of_redis_that_cannot_be_read_is_reported_and_removed_by_a_worker(
     let platform = Platform::start().await;
     let stored: i64 = deadpool_redis::redis::cmd("HSET")
         .arg(REDIS_KEY)
-        .arg(&["zzz", "y"])
+        .arg("zzz")
+        .arg("y")
         .query(&mut platform.redis.connection())
         .unwrap();
     assert_eq!(stored, 1);
