@@ -80,7 +80,7 @@ impl KillSwitchEndpoint {
         Self {
             switches,
             credentials: accepted
-                .map(|credential| Sha256::digest(credential.expose()).into())
+                .map(|credential| -> [u8; 32] { Sha256::digest(credential.expose()).into() })
                 .collect(),
             replica,
         }

@@ -48,8 +48,8 @@ pub(super) enum KillSwitchTask {
     On(On),
     /// Ends the kill switch, with a code of your second factor
     Off(Off),
-    /// Prints the state in PostgreSQL, in Redis and at each discord-proxy; exit code 1 while it is on, a replica differs or does not respond, or
-    /// what follows has not succeeded
+    /// Prints the state in PostgreSQL, in Redis and at each discord-proxy; exit code 1 while it is on, a replica differs or does not respond,
+    /// Redis has no readable state, or what follows has not succeeded
     Status {
         /// Print one JSON object
         #[arg(long)]

@@ -75,7 +75,7 @@ pub(super) fn print_status(
             print(format_args!("problem: {problem}"))?;
         }
     }
-    // A worker replaces what cannot be read; while it is there, Redis confirms nothing.
+    // A worker removes what cannot be read; while it is there, Redis confirms nothing.
     let is_settled = status.pending.is_empty() && status.problems.is_empty() && status.redis.is_ok();
     Ok(exit_code(!is_on && is_consistent && is_settled))
 }
