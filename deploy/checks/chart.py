@@ -35,7 +35,7 @@ SETS = [
         "--set", f"worker.canary.enabled=true,worker.canary.digest=sha256:{'1' * 64}",
         "--set", "worker.shadow.enabled=true,worker.shadow.tag=v2",
         "--set", "signing.serviceAccountToken.enabled=true,controlEnvironment.SIGNER=transit,controlEnvironment.VAULT_AUTH=kubernetes",
-        "--set", "secrets.notifyWebhookUrl.name=notices,secrets.slackBotToken.name=slack,secrets.slackSigningSecret.name=slack",
+        "--set", "secrets.notifyWebhookUrl.name=notices,secrets.killSwitchCredentialPrevious.name=proxy-before,secrets.slackBotToken.name=slack,secrets.slackSigningSecret.name=slack",
         "--set-json", 'network.vault.to=[{"ipBlock":{"cidr":"10.0.9.0/24"}}]',
         "--set", "amqpPriorities=classes",
         "--set", "monitoring.enabled=true,monitoring.labels.release=prometheus",

@@ -130,7 +130,9 @@ impl Platform {
         }
         let code = BackupCode::generate();
         ensure!(
-            tx.mfa().replace_backup_codes(user, &[code.hash(OPERATOR)]).await?,
+            tx.mfa()
+                .replace_backup_codes(&cipher, user, std::slice::from_ref(&code))
+                .await?,
             "the operator has no second factor"
         );
         tx.commit().await?;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use arrakis_config::{Reader, Secret, variables};
+use arrakis_config::{Reader, Secret, Variable, variables};
 use arrakis_security::kill_switch::MIN_CREDENTIAL;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -32,6 +32,8 @@ pub struct Config {
     pub max_replicas: u32,
     /// Credential with which workers and the api read and write the kill switch; `None`: they cannot.
     pub kill_switch_credential: Option<Secret>,
+    /// The credential before, while it is changed: it is accepted as well.
+    pub kill_switch_previous: Option<Secret>,
     /// File in which the state of the kill switch is kept.
     pub kill_switch_file: Option<PathBuf>,
     /// Figures with one right value in production.
@@ -154,7 +156,8 @@ impl Config {
         let callers = read_callers(reader);
         let redis_url = reader.secret_url(&variables::REDIS_URL, &["redis", "rediss"]);
         let max_replicas = read_max_replicas(reader);
-        let kill_switch_credential = read_kill_switch_credential(reader);
+        let kill_switch_credential = read_kill_switch_credential(reader, &variables::KILL_SWITCH_CREDENTIAL);
+        let kill_switch_previous = read_kill_switch_credential(reader, &variables::KILL_SWITCH_CREDENTIAL_PREVIOUS);
         let kill_switch_file = reader.optional::<PathBuf>(&variables::KILL_SWITCH_FILE);
         Some(Self {
             token: token?,
@@ -165,6 +168,7 @@ impl Config {
             redis_url: redis_url?,
             max_replicas: max_replicas?,
             kill_switch_credential: kill_switch_credential?,
+            kill_switch_previous: kill_switch_previous?,
             kill_switch_file: kill_switch_file?,
             tuning: Tuning::default(),
         })
@@ -213,8 +217,7 @@ fn application_of(token: &str) -> Option<u64> {
     digits.parse().ok()
 }
 
-fn read_kill_switch_credential(reader: &mut Reader) -> Option<Option<Secret>> {
-    let variable = &variables::KILL_SWITCH_CREDENTIAL;
+fn read_kill_switch_credential(reader: &mut Reader, variable: &Variable) -> Option<Option<Secret>> {
     match reader.optional::<String>(variable)? {
         Some(credential) if credential.len() < MIN_CREDENTIAL => reader.refuse(
             variable,
@@ -317,6 +320,7 @@ mod tests {
                 "same credential",
             ),
             ("KILL_SWITCH_CREDENTIAL", "short", "at least 16"),
+            ("KILL_SWITCH_CREDENTIAL_PREVIOUS", "short", "at least 16"),
             ("REDIS_URL", "http://127.0.0.1", "redis://"),
             ("PROXY_LISTEN_ADDR", "everywhere", "PROXY_LISTEN_ADDR"),
         ] {

@@ -407,12 +407,12 @@ impl KillSwitches {
 }
 
 /// The readable entries of Redis, and the fields of the others.
-fn decode(stored: &HashMap<String, String>) -> (Vec<KillSwitch>, Vec<&str>) {
+fn decode(stored: &HashMap<Vec<u8>, Vec<u8>>) -> (Vec<KillSwitch>, Vec<String>) {
     let (mut entries, mut unreadable) = (Vec::new(), Vec::new());
     for (scope, json) in stored {
         match KillSwitch::of_field(scope, json) {
             Some(entry) => entries.push(entry),
-            None => unreadable.push(scope.as_str()),
+            None => unreadable.push(String::from_utf8_lossy(scope).escape_debug().to_string()),
         }
     }
     (entries, unreadable)

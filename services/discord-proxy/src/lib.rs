@@ -238,7 +238,12 @@ fn build(config: Config, address: SocketAddr, runtime: &Runtime) -> Result<Built
         check: Arc::clone(&check),
         limits: Arc::clone(&limits),
     };
-    let kill_switch = KillSwitchEndpoint::new(Arc::clone(&switches), config.kill_switch_credential.as_ref(), replica);
+    let kill_switch = KillSwitchEndpoint::new(
+        Arc::clone(&switches),
+        config.kill_switch_credential.as_ref(),
+        config.kill_switch_previous.as_ref(),
+        replica,
+    );
     let status = Arc::clone(&switches);
     runtime.health.add_details("kill_switch", move || json!(status.state()));
     let status = operator.clone();

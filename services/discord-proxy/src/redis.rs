@@ -148,8 +148,8 @@ impl Redis {
             .await
     }
 
-    /// The entries of the kill switch, by scope. They are of the platform, not of a bot token.
-    pub(crate) async fn kill_switches(&self) -> Result<HashMap<String, String>, RedisError> {
+    /// The entries of the kill switch, by scope, as bytes: one that is not UTF-8 must not hide the others. They are of the platform, not of a bot token.
+    pub(crate) async fn kill_switches(&self) -> Result<HashMap<Vec<u8>, Vec<u8>>, RedisError> {
         let mut command = redis::cmd("HGETALL");
         command.arg(REDIS_KEY);
         let command = &command;

@@ -16,8 +16,41 @@ const SCAN_COUNT: u32 = 1_000;
 /// Time to live of the switches. Workers write them again while a switch is on.
 const TTL: Ttl = Ttl::seconds(30 * 24 * 3600);
 
+/// What the hash has; of a key of another type, its type as the value of an empty field. A command that Redis refuses would count as a failure of
+/// Redis.
+static READ: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local kind = redis.call('TYPE', KEYS[1])['ok']
+         if kind == 'none' then
+           return {}
+         elseif kind ~= 'hash' then
+           return {'', kind}
+         end
+         return redis.call('HGETALL', KEYS[1])",
+    )
+});
+
+/// Removes fields that have these values still, and a key of another type. `ARGV` has field and value of each. Returns how many were removed.
+static REMOVE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local kind = redis.call('TYPE', KEYS[1])['ok']
+         if kind == 'none' then
+           return 0
+         elseif kind ~= 'hash' then
+           return redis.call('DEL', KEYS[1])
+         end
+         local removed = 0
+         for at = 1, #ARGV, 2 do
+           if redis.call('HGET', KEYS[1], ARGV[at]) == ARGV[at + 1] then
+             removed = removed + redis.call('HDEL', KEYS[1], ARGV[at])
+           end
+         end
+         return removed",
+    )
+});
+
 /// Stores entries that replace the stored ones, by the rule of [`KillSwitch::replaces`]. A stored entry that cannot be read, or whose version no
-/// change makes, is replaced. `ARGV[1]` is the time to live, `ARGV[2]` the highest version of an entry that is on, which an end may exceed by a day;
+/// change makes, was removed before; one that was written since is replaced where the script finds that it cannot be read. `ARGV[1]` is the time to live, `ARGV[2]` the highest version of an entry that is on, which an end may exceed by a day;
 /// then follow scope, version and JSON of each entry. Returns how many were stored.
 static PUT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
@@ -53,7 +86,8 @@ fn highest_version() -> u64 {
 }
 
 impl Cache {
-    /// Stores the switches for the discord-proxies; an entry that Redis has and that is newer stays. Returns how many were stored.
+    /// Stores the switches for the discord-proxies; an entry that Redis has and that is newer stays. Returns how many were stored. What cannot be
+    /// read is removed, as by [`Cache::remove_unreadable_kill_switches`].
     ///
     /// # Errors
     /// When Redis is unavailable.
@@ -61,6 +95,7 @@ impl Cache {
         &self,
         switches: impl Iterator<Item = &'a KillSwitch> + Send,
     ) -> Result<u64, CacheUnavailable> {
+        self.remove_unreadable_kill_switches().await?;
         let mut put = PUT.key(REDIS_KEY);
         put.arg(TTL.milliseconds()).arg(highest_version());
         for switch in switches {
@@ -90,17 +125,47 @@ impl Cache {
     /// # Errors
     /// When Redis is unavailable.
     pub async fn unreadable_kill_switches(&self) -> Result<Vec<String>, CacheUnavailable> {
-        let mut stored = self.stored_kill_switches().await?;
-        stored.retain(|scope, json| KillSwitch::of_field(scope, json).is_none());
-        let mut scopes: Vec<String> = stored.into_keys().collect();
+        let unreadable = self.unreadable_fields().await?;
+        let mut scopes: Vec<String> = unreadable
+            .keys()
+            .map(|field| String::from_utf8_lossy(field).into_owned())
+            .collect();
         scopes.sort_unstable();
         Ok(scopes)
     }
 
-    async fn stored_kill_switches(&self) -> Result<HashMap<String, String>, CacheUnavailable> {
-        let mut get = Cmd::new();
-        get.arg("HGETALL").arg(REDIS_KEY);
-        self.command("kill_switch.get", &get).await
+    /// Removes the entries that [`Cache::kill_switches`] leaves out, and a key of another type. While one is there, Redis confirms the state at no
+    /// discord-proxy. Such an entry has no effect, so its removal ends nothing. Returns how many were removed.
+    ///
+    /// # Errors
+    /// When Redis is unavailable.
+    pub async fn remove_unreadable_kill_switches(&self) -> Result<u64, CacheUnavailable> {
+        let unreadable = self.unreadable_fields().await?;
+        if unreadable.is_empty() {
+            return Ok(0);
+        }
+        let mut remove = REMOVE.key(REDIS_KEY);
+        for (field, value) in &unreadable {
+            remove.arg(field.as_slice()).arg(value.as_slice());
+        }
+        let removed: u64 = self.script("kill_switch.remove", &remove).await?;
+        tracing::warn!(
+            removed,
+            "entries of the kill switch in Redis could not be read and were removed"
+        );
+        Ok(removed)
+    }
+
+    async fn unreadable_fields(&self) -> Result<HashMap<Vec<u8>, Vec<u8>>, CacheUnavailable> {
+        let mut stored = self.stored_kill_switches().await?;
+        stored.retain(|field, json| KillSwitch::of_field(field, json).is_none());
+        Ok(stored)
+    }
+
+    /// Fields and values as bytes: a text that is not UTF-8 must not hide the others.
+    async fn stored_kill_switches(&self) -> Result<HashMap<Vec<u8>, Vec<u8>>, CacheUnavailable> {
+        let read = READ.key(REDIS_KEY);
+        self.script("kill_switch.get", &read).await
     }
 
     /// Ends every session of every member. Returns how many keys were deleted. A session that begins during the scan may stay.

@@ -237,6 +237,10 @@ variables! {
     KILL_SWITCH_CREDENTIAL = Variable::optional("KILL_SWITCH_CREDENTIAL", WITH_KILL_SWITCH, "another-long-random-string",
         "credential with which workers and the api turn the kill switch on and off at each discord-proxy of DISCORD_PROXY_URL, at least 16 \
          characters; without it no freeze reaches the proxies, and the kill switch cannot be turned on by these services").secret();
+    /// The credential before, while it is changed.
+    KILL_SWITCH_CREDENTIAL_PREVIOUS = Variable::optional("KILL_SWITCH_CREDENTIAL_PREVIOUS", WITH_KILL_SWITCH, "the-long-random-string-before",
+        "the KILL_SWITCH_CREDENTIAL before, only while it is changed: the proxies accept both, and an end of the kill switch that was proven by this one \
+         counts; without it, a kill switch that was ever on is on again after the change").secret();
     /// Who may turn the kill switch off.
     KILL_SWITCH_OPERATORS = Variable::optional("KILL_SWITCH_OPERATORS", WORKER_AND_API, "200000000000000001,200000000000000002",
         "ids of the Discord users who may turn the kill switch off, separated by commas; each needs a second factor; default: nobody");

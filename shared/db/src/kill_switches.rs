@@ -4,7 +4,7 @@
 //! event that ends it counts only with a proof by `KILL_SWITCH_CREDENTIAL` ([`EndKey`]): whoever can write to the database cannot end it. Entries
 //! are merged by the rule of [`KillSwitch::replaces`], so that a kill switch that was turned on while PostgreSQL was unavailable is stored later.
 
-use arrakis_security::kill_switch::{EndKey, KillSwitch, KillSwitchScope, KillSwitchState};
+use arrakis_security::kill_switch::{EndKey, KillSwitch, KillSwitchScope, KillSwitchState, ProvenBy};
 use sqlx::PgConnection;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
@@ -70,6 +70,33 @@ pub struct StoredStep {
     pub state: StepState,
 }
 
+/// Whether the newest kill switch that was on has an end, and by which credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndProof {
+    /// No end is stored.
+    NoEnd,
+    /// Ends are stored, and none has a valid proof: none counts.
+    Invalid,
+    /// The end is proven by `KILL_SWITCH_CREDENTIAL_PREVIOUS` alone.
+    Previous,
+    /// The end is proven by `KILL_SWITCH_CREDENTIAL`.
+    Present,
+}
+
+/// An end with a valid proof.
+struct ProvenEnd {
+    entry: KillSwitch,
+    recorded_at: OffsetDateTime,
+    by: ProvenBy,
+}
+
+/// The ends above a version.
+struct Ends {
+    newest: Option<ProvenEnd>,
+    /// Whether any row has no valid proof.
+    has_invalid: bool,
+}
+
 /// Queries about the kill switch.
 #[derive(Debug)]
 pub struct KillSwitches<'a> {
@@ -124,12 +151,12 @@ impl KillSwitches<'_> {
         let end = match key {
             Some(key) => {
                 let version = turned_on.as_ref().map_or(0, |entry| entry.version);
-                self.end_of(version, key).await?
+                self.ends_above(version, key).await?.newest
             }
             None => None,
         };
         switches.extend(turned_on);
-        switches.extend(end.map(|(end, _)| end));
+        switches.extend(end.map(|end| end.entry));
         Ok(KillSwitchState::from(switches))
     }
 
@@ -138,8 +165,24 @@ impl KillSwitches<'_> {
     /// # Errors
     /// When the database is unavailable or a row is corrupt.
     pub async fn ended_at(&mut self, version: u64, key: &EndKey) -> Result<Option<OffsetDateTime>, DbError> {
-        let end = self.end_of(version.saturating_sub(1), key).await?;
-        Ok(end.filter(|(end, _)| end.version == version).map(|(_, at)| at))
+        let ends = self.ends_above(version.saturating_sub(1), key).await?;
+        let end = ends.newest.filter(|end| end.entry.version == version);
+        Ok(end.map(|end| end.recorded_at))
+    }
+
+    /// Which credential proves the end of the newest kill switch that was on.
+    ///
+    /// # Errors
+    /// When the database is unavailable or a row is corrupt.
+    pub async fn end_proof(&mut self, key: &EndKey) -> Result<EndProof, DbError> {
+        let turned_on = self.turned_on().await?.map_or(0, |entry| entry.version);
+        let ends = self.ends_above(turned_on, key).await?;
+        Ok(match ends.newest.map(|end| end.by) {
+            Some(ProvenBy::Present) => EndProof::Present,
+            Some(ProvenBy::Previous) => EndProof::Previous,
+            None if ends.has_invalid => EndProof::Invalid,
+            None => EndProof::NoEnd,
+        })
     }
 
     /// The newest entry that turned the kill switch of the platform on.
@@ -163,8 +206,8 @@ impl KillSwitches<'_> {
         entry.transpose()
     }
 
-    /// The end with the highest version above this one, and when it was stored.
-    async fn end_of(&mut self, version: u64, key: &EndKey) -> Result<Option<(KillSwitch, OffsetDateTime)>, DbError> {
+    /// The ends above this version. Of two rows of the newest one, the row by the present credential counts.
+    async fn ends_above(&mut self, version: u64, key: &EndKey) -> Result<Ends, DbError> {
         let version = Column("kill_switch_events", "version").bigint(version)?;
         let rows = named!(
             "kill_switch.ends",
@@ -177,29 +220,34 @@ impl KillSwitches<'_> {
             )
             .fetch_all(&mut *self.connection)
         )?;
-        let mut newest: Option<(KillSwitch, OffsetDateTime)> = None;
+        let mut ends = Ends {
+            newest: None,
+            has_invalid: false,
+        };
         for row in rows {
-            let end = KillSwitch {
+            let entry = KillSwitch {
                 scope: KillSwitchScope::Platform,
                 is_on: false,
                 version: Column("kill_switch_events", "version").count(row.version)?,
                 by: row.changed_by,
                 reason: row.reason,
             };
-            if !key.verifies(&end, &row.proof) {
-                // Each worker reads the events each second: an old row is not logged again.
-                if row.recorded_at + LOGGED > OffsetDateTime::now_utc() {
-                    tracing::error!(
-                        version = end.version,
-                        "an end of the kill switch has no valid proof and does not count: somebody without KILL_SWITCH_CREDENTIAL \
-                         wrote to kill_switch_events, or the services have different credentials"
-                    );
-                }
-            } else if end.replaces(newest.as_ref().map(|(known, _)| known)) {
-                newest = Some((end, row.recorded_at));
+            let Some(by) = key.verifies(&entry, &row.proof) else {
+                ends.has_invalid = true;
+                log_invalid(entry.version, row.recorded_at);
+                continue;
+            };
+            let known = ends.newest.as_ref();
+            let is_same = known.is_some_and(|known| known.entry.version == entry.version);
+            if entry.replaces(known.map(|known| &known.entry)) || (is_same && by == ProvenBy::Present) {
+                ends.newest = Some(ProvenEnd {
+                    entry,
+                    recorded_at: row.recorded_at,
+                    by,
+                });
             }
         }
-        Ok(newest)
+        Ok(ends)
     }
 
     /// Appends a change of the kill switch of the platform, with its proof if it is an end. Returns whether it was appended: the same entry is
@@ -233,15 +281,18 @@ impl KillSwitches<'_> {
         Ok(done.rows_affected() == 1)
     }
 
-    /// The steps of the newest kill switch; empty if it was never turned on.
+    /// The steps of the newest kill switch; empty if it was never turned on. One that is revoked without a valid proof is pending; without a key
+    /// no proof is checked.
     ///
     /// # Errors
     /// When the database is unavailable or a row is corrupt.
-    pub async fn steps(&mut self) -> Result<Vec<StoredStep>, DbError> {
+    pub async fn steps(&mut self, key: Option<&EndKey>) -> Result<Vec<StoredStep>, DbError> {
         let rows = named!(
             "kill_switch.steps",
-            sqlx::query!("select step, version, state from kill_switch_steps order by step")
-                .fetch_all(&mut *self.connection)
+            sqlx::query!(
+                "select distinct on (step) step, version, state, proof from kill_switch_steps order by step, version desc"
+            )
+            .fetch_all(&mut *self.connection)
         )?;
         let steps = rows.into_iter().map(|row| {
             let column = |name| Column("kill_switch_steps", name);
@@ -249,31 +300,62 @@ impl KillSwitches<'_> {
             let step = steps.into_iter().find(|step| step.name() == row.step);
             let states = [StepState::Pending, StepState::Revoked, StepState::Restored];
             let state = states.into_iter().find(|state| state.name() == row.state);
+            let version = column("version").count(row.version)?;
+            let state = state.ok_or_else(|| column("state").corrupt(&row.state, "unknown state"))?;
+            let is_proven = key.is_none_or(|key| {
+                let proof = row.proof.as_deref();
+                proof.is_some_and(|proof| key.verifies_step(&row.step, version, &row.state, proof))
+            });
             Ok(StoredStep {
                 step: step.ok_or_else(|| column("step").corrupt(&row.step, "unknown step"))?,
-                version: column("version").count(row.version)?,
-                state: state.ok_or_else(|| column("state").corrupt(&row.state, "unknown state"))?,
+                version,
+                state: match state {
+                    StepState::Revoked if !is_proven => StepState::Pending,
+                    state => state,
+                },
             })
         });
         steps.collect()
     }
 
-    /// Stores how far a step is, unless the kill switch was turned on with a higher version since.
+    /// Stores how far a step of the newest kill switch is, unless that has a higher version. `version` is that of the entry that the step follows;
+    /// what is restored follows an end, which has a higher version than the entry that it ends. `key` proves what is revoked.
     ///
     /// # Errors
     /// When the database is unavailable.
-    pub async fn set_step(&mut self, step: KillSwitchStep, version: u64, state: StepState) -> Result<(), DbError> {
+    pub async fn set_step(
+        &mut self,
+        step: KillSwitchStep,
+        version: u64,
+        state: StepState,
+        key: Option<&EndKey>,
+    ) -> Result<(), DbError> {
+        let proof = key.map(|key| key.prove_step(step.name(), version, state.name()));
         let version = Column("kill_switch_steps", "version").bigint(version)?;
         named!(
             "kill_switch.set_step",
             sqlx::query!(
-                "update kill_switch_steps set state = $3, changed_at = clock_timestamp() where step = $1 and version <= $2",
+                "update kill_switch_steps set state = $3, proof = $4, changed_at = clock_timestamp()
+                  where step = $1 and version = (select max(newest.version) from kill_switch_steps newest where newest.step = $1)
+                    and (version < $2 or (version = $2 and $3 <> 'restored'))",
                 step.name(),
                 version,
-                state.name()
+                state.name(),
+                proof.as_deref()
             )
             .execute(&mut *self.connection)
         )?;
         Ok(())
+    }
+}
+
+/// Logs an end that does not count. Each worker reads the events each second: an old row is not logged again.
+fn log_invalid(version: u64, recorded_at: OffsetDateTime) {
+    if recorded_at + LOGGED > OffsetDateTime::now_utc() {
+        tracing::error!(
+            version,
+            "an end of the kill switch has no valid proof and does not count: somebody without KILL_SWITCH_CREDENTIAL \
+             wrote to kill_switch_events, or the services have different credentials"
+        );
     }
 }

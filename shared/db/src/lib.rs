@@ -109,7 +109,7 @@ pub use evaluation_input::EvaluationInput;
 pub use feature_gates::{FeatureGate, FeatureGateChanges};
 pub use ids::{CommunityId, GuildId, SnowflakeError, UserId};
 pub use jobs::{JobOutcome, JobRow, JobStart, JobState, Jobs, NewJob, OverviewJob};
-pub use kill_switches::{KillSwitchStep, KillSwitches, StepState, StoredStep};
+pub use kill_switches::{EndProof, KillSwitchStep, KillSwitches, StepState, StoredStep};
 pub use leader::{LeaderElection, Leadership};
 pub use leaderboard::{CommunityCounts, LeaderboardEntry, LeaderboardPage, MemberStanding};
 pub use migrate::{MigrationSummary, migrate, newest_schema_version, schema_fingerprint};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrakis_cache::Cache;
-use arrakis_db::{Actor, Database, DbError, KillSwitchStep, NewAuditEntry, StepState, StoredStep};
+use arrakis_db::{Actor, Database, DbError, EndProof, KillSwitchStep, NewAuditEntry, StepState, StoredStep};
 use arrakis_security::kill_switch::{EndKey, KillSwitch, KillSwitchScope, KillSwitchState, RevokeSigning};
 use futures_util::future::join_all;
 use serde_json::json;
@@ -85,7 +85,9 @@ impl KillSwitchControl {
         let Some(database) = &self.database else { return };
         let mark = async {
             let mut tx = database.global().await?;
-            tx.kill_switches().set_step(step, version, state).await?;
+            tx.kill_switches()
+                .set_step(step, version, state, self.key.as_ref())
+                .await?;
             tx.commit().await
         };
         if let Err(error) = within(limit, mark).await {
@@ -100,7 +102,7 @@ impl KillSwitchControl {
         };
         let read = async {
             let mut tx = database.global().await?;
-            let steps = tx.kill_switches().steps().await?;
+            let steps = tx.kill_switches().steps(self.key.as_ref()).await?;
             tx.commit().await?;
             Ok::<_, DbError>(steps)
         };
@@ -114,9 +116,8 @@ impl KillSwitchControl {
             self.read_redis(VERSION_LIMIT),
             self.read_proxies(VERSION_LIMIT)
         );
-        let replicas = replicas.iter().map(|replica| &replica.state);
-        let states = replicas.chain([&database, &redis]).flatten();
-        KillSwitchState::merged(states).get(KillSwitchScope::Platform).cloned()
+        let merged = merged(&database, &redis, &replicas);
+        merged.get(KillSwitchScope::Platform).cloned()
     }
 
     pub(crate) async fn read_database(&self, limit: Duration) -> Result<KillSwitchState, String> {
@@ -130,6 +131,18 @@ impl KillSwitchControl {
             Ok::<_, DbError>(state)
         };
         within(limit, read).await
+    }
+
+    /// Which credential proves the end in PostgreSQL; `None` without PostgreSQL or `KILL_SWITCH_CREDENTIAL`.
+    pub(crate) async fn read_end_proof(&self, limit: Duration) -> Option<EndProof> {
+        let (database, key) = (self.database.as_ref()?, self.key.as_ref()?);
+        let read = async {
+            let mut tx = database.global().await?;
+            let proof = tx.kill_switches().end_proof(key).await?;
+            tx.commit().await?;
+            Ok::<_, DbError>(proof)
+        };
+        within(limit, read).await.ok()
     }
 
     pub(crate) async fn read_redis(&self, limit: Duration) -> Result<KillSwitchState, String> {
@@ -270,6 +283,20 @@ impl KillSwitchControl {
         };
         report.add([clock.step("notice to operators", sent)]);
     }
+}
+
+/// The newest entries of these places. An end in Redis does not count, as at every other place.
+pub(crate) fn merged(
+    database: &Result<KillSwitchState, String>,
+    redis: &Result<KillSwitchState, String>,
+    replicas: &[ReplicaState],
+) -> KillSwitchState {
+    let replicas = replicas.iter().map(|replica| &replica.state);
+    let mut merged = KillSwitchState::merged(replicas.chain([database]).flatten());
+    for switch in redis.iter().flat_map(KillSwitchState::switches) {
+        merged.apply_if_on(switch.clone());
+    }
+    merged
 }
 
 /// Whether a replica has the entry after it was written.

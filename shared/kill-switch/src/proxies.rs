@@ -147,7 +147,8 @@ impl ProxySwitches {
         if status == reqwest::StatusCode::BAD_REQUEST {
             return Err("the replica refuses the entry; its clock may be wrong".to_owned());
         }
-        if !status.is_success() {
+        // A replica that has a newer entry responds with its state.
+        if !status.is_success() && status != reqwest::StatusCode::CONFLICT {
             return Err(format!("the replica responded with status {}", status.as_u16()));
         }
         response.json().await.map_err(failed)

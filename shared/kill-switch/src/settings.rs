@@ -1,6 +1,6 @@
 //! The variables of the kill switch.
 
-use arrakis_config::{Reader, Secret, is_loopback, variables};
+use arrakis_config::{Reader, Secret, Variable, is_loopback, variables};
 use arrakis_security::kill_switch::{EndKey, MIN_CREDENTIAL};
 use url::Url;
 
@@ -9,6 +9,8 @@ use url::Url;
 pub struct KillSwitchSettings {
     /// Addresses of the replicas of the discord-proxy, with the credential for their endpoints; `None`: they are not written directly.
     pub proxies: Option<(Vec<Url>, Secret)>,
+    /// The credential before, while it is changed: an end that it proves counts.
+    pub previous: Option<Secret>,
     /// Ids of the Discord users who may turn it off.
     pub operators: Vec<u64>,
     /// URL of the webhook for notices.
@@ -18,7 +20,8 @@ pub struct KillSwitchSettings {
 impl KillSwitchSettings {
     /// Reads the variables; `None` if `reader` recorded an error.
     pub fn read(reader: &mut Reader) -> Option<Self> {
-        let credential = read_credential(reader);
+        let credential = read_credential(reader, &variables::KILL_SWITCH_CREDENTIAL);
+        let previous = read_credential(reader, &variables::KILL_SWITCH_CREDENTIAL_PREVIOUS);
         let operators = match reader.optional::<String>(&variables::KILL_SWITCH_OPERATORS) {
             Some(Some(_)) => reader.list::<u64>(&variables::KILL_SWITCH_OPERATORS),
             Some(None) => Some(Vec::new()),
@@ -31,6 +34,7 @@ impl KillSwitchSettings {
         };
         Some(Self {
             proxies,
+            previous: previous?,
             operators: operators?,
             webhook: webhook?,
         })
@@ -40,7 +44,11 @@ impl KillSwitchSettings {
     #[must_use]
     pub fn end_key(&self) -> Option<EndKey> {
         let (_, credential) = self.proxies.as_ref()?;
-        Some(EndKey::new(credential.expose()))
+        let key = EndKey::new(credential.expose());
+        Some(match &self.previous {
+            Some(previous) => key.with_previous(previous.expose()),
+            None => key,
+        })
     }
 
     /// As [`KillSwitchSettings::read`], for a command that turns the kill switch on or off: the credential is required.
@@ -56,8 +64,7 @@ impl KillSwitchSettings {
     }
 }
 
-fn read_credential(reader: &mut Reader) -> Option<Option<Secret>> {
-    let variable = &variables::KILL_SWITCH_CREDENTIAL;
+fn read_credential(reader: &mut Reader, variable: &Variable) -> Option<Option<Secret>> {
     match reader.optional::<String>(variable)? {
         Some(credential) if credential.len() < MIN_CREDENTIAL => reader.refuse(
             variable,
@@ -113,6 +120,7 @@ mod tests {
     fn invalid_value_is_refused_without_its_secret() {
         for (name, value) in [
             ("KILL_SWITCH_CREDENTIAL", "SEKRET"),
+            ("KILL_SWITCH_CREDENTIAL_PREVIOUS", "SEKRET"),
             ("KILL_SWITCH_OPERATORS", "stilgar"),
             ("NOTIFY_WEBHOOK_URL", "http://example.org/SEKRET"),
         ] {

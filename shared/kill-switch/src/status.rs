@@ -1,10 +1,16 @@
 //! The state at every place, and what the workers repeat.
 
-use arrakis_db::{KillSwitchStep, StepState, StoredStep};
+use arrakis_db::{EndProof, KillSwitchStep, StepState, StoredStep};
 use arrakis_security::kill_switch::{KillSwitchScope, KillSwitchState};
 
-use crate::control::{KillSwitchControl, STEP_LIMIT};
+use crate::control::{KillSwitchControl, STEP_LIMIT, merged};
 use crate::proxies::ReplicaState;
+
+/// The workers store a proof by the present credential; until then the previous one is needed.
+const PROVEN_BY_PREVIOUS: &str = "the end of the kill switch has no proof by the present KILL_SWITCH_CREDENTIAL";
+/// No end counts.
+const NO_VALID_PROOF: &str = "PostgreSQL has an end of the kill switch without a valid proof, which does not count: KILL_SWITCH_CREDENTIAL was \
+                              changed without KILL_SWITCH_CREDENTIAL_PREVIOUS, or the row is forged";
 
 /// The state at every place, or why a place has none.
 #[derive(Debug)]
@@ -17,15 +23,15 @@ pub struct KillSwitchStatus {
     pub replicas: Vec<ReplicaState>,
     /// What follows from the kill switch or its end and has not succeeded. The workers repeat it.
     pub pending: Vec<&'static str>,
+    /// What only an operator can correct.
+    pub problems: Vec<&'static str>,
 }
 
 impl KillSwitchStatus {
-    /// Whether the kill switch of the platform is on: the newest entry counts.
+    /// Whether the kill switch of the platform is on: the newest entry counts. An end in Redis does not.
     #[must_use]
     pub fn is_on(&self) -> bool {
-        let states = self.replicas.iter().map(|replica| &replica.state);
-        let states = states.chain([&self.database, &self.redis]).flatten();
-        KillSwitchState::merged(states).is_on(KillSwitchScope::Platform)
+        merged(&self.database, &self.redis, &self.replicas).is_on(KillSwitchScope::Platform)
     }
 
     /// Whether every replica responds and agrees.
@@ -44,16 +50,17 @@ impl KillSwitchControl {
     /// The state everywhere.
     pub async fn status(&self) -> KillSwitchStatus {
         let limit = STEP_LIMIT;
-        let (database, steps, redis, unreadable, replicas) = tokio::join!(
+        let (database, steps, proof, redis, unreadable, replicas) = tokio::join!(
             self.read_database(limit),
             self.read_steps(limit),
+            self.read_end_proof(limit),
             self.read_redis(limit),
             tokio::time::timeout(limit, self.cache.unreadable_kill_switches()),
             self.read_proxies(limit)
         );
         let redis = match unreadable {
             Ok(Ok(scopes)) if !scopes.is_empty() => Err(format!(
-                "the entries of {} cannot be read, or their versions are far in the future",
+                "the entries of {} cannot be read, or their versions are far in the future; a worker removes them",
                 scopes.join(", ")
             )),
             _ => redis,
@@ -63,8 +70,14 @@ impl KillSwitchControl {
             redis,
             replicas,
             pending: Vec::new(),
+            problems: Vec::new(),
         };
         status.pending = self.pending(&steps.unwrap_or_default(), status.is_on());
+        match proof {
+            Some(EndProof::Previous) => status.pending.push(PROVEN_BY_PREVIOUS),
+            Some(EndProof::Invalid) => status.problems.push(NO_VALID_PROOF),
+            Some(EndProof::NoEnd | EndProof::Present) | None => {}
+        }
         status
     }
 
@@ -87,5 +100,38 @@ pub(crate) fn pending_text(step: KillSwitchStep, is_on: bool) -> &'static str {
         (KillSwitchStep::Sessions, _) => "the sessions have not ended",
         (KillSwitchStep::Signing, true) => "the permissions to sign are not revoked",
         (KillSwitchStep::Signing, false) => "the permissions to sign are not restored",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrakis_security::kill_switch::KillSwitch;
+
+    use super::*;
+
+    fn state(is_on: bool, version: u64) -> KillSwitchState {
+        let scope = KillSwitchScope::Platform;
+        let (by, reason) = (String::new(), String::new());
+        KillSwitchState::from(vec![KillSwitch {
+            scope,
+            is_on,
+            version,
+            by,
+            reason,
+        }])
+    }
+
+    #[test]
+    fn end_in_redis_alone_does_not_hide_a_kill_switch_that_is_on() {
+        let status = |database, redis| KillSwitchStatus {
+            database: Ok(database),
+            redis: Ok(redis),
+            replicas: Vec::new(),
+            pending: Vec::new(),
+            problems: Vec::new(),
+        };
+        assert!(status(state(true, 5), state(false, 6)).is_on());
+        assert!(status(state(false, 5), state(true, 6)).is_on());
+        assert!(!status(state(false, 6), state(true, 5)).is_on());
     }
 }

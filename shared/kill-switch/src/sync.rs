@@ -9,14 +9,15 @@ mod steps;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use arrakis_security::kill_switch::{KillSwitch, KillSwitchScope, KillSwitchState};
+use arrakis_security::kill_switch::{EndKey, KillSwitch, KillSwitchScope, KillSwitchState};
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 
 use crate::control::KillSwitchControl;
 use crate::proxies::ReplicaState;
+use crate::report::within;
 
 /// How long one place may take. A place that hangs does not delay the others for longer.
 const PLACE_LIMIT: Duration = Duration::from_millis(800);
@@ -63,12 +64,16 @@ pub struct KillSwitchSync {
     switch: PlatformSwitch,
     /// The newest entry of the platform that was seen.
     seen: Option<KillSwitch>,
+    /// Version of the end that has a proof by the present credential.
+    proven: u64,
     /// Version of the entry for which the sessions were ended.
     sessions_follow: u64,
     /// Version of the entry for which permissions to sign were revoked or restored.
     signing_follows: u64,
     /// Whether permissions to sign may be revoked since this process saw the kill switch on.
     is_signing_revoked: bool,
+    /// When this process revoked them last.
+    signing_revoked_at: Option<Instant>,
 }
 
 impl KillSwitchSync {
@@ -79,9 +84,11 @@ impl KillSwitchSync {
             control,
             switch,
             seen: None,
+            proven: 0,
             sessions_follow: 0,
             signing_follows: 0,
             is_signing_revoked: false,
+            signing_revoked_at: None,
         }
     }
 
@@ -102,11 +109,13 @@ impl KillSwitchSync {
         let merged = merge(database.as_ref().ok(), redis.as_ref().ok(), &replicas);
         if let Ok(stored) = &database {
             self.store_platform(stored, &merged).await;
+            self.prove_again(stored).await;
         }
         // A worker that can read neither knows no more than the replicas.
         let confirms = database.is_ok() || redis.is_ok();
         tokio::join!(self.write_replicas(&replicas, &merged, confirms), async {
             if let Ok(stored) = &redis {
+                self.repair_redis().await;
                 self.write_redis(stored, &merged).await;
             }
         });
@@ -153,6 +162,23 @@ impl KillSwitchSync {
         }
     }
 
+    /// While `KILL_SWITCH_CREDENTIAL` is changed: stores the end once more, with a proof by the present credential. Without that, no end would count
+    /// when the previous credential is removed.
+    async fn prove_again(&mut self, stored: &KillSwitchState) {
+        let is_changed = self.control.key.as_ref().is_some_and(EndKey::has_previous);
+        let platform = stored.get(KillSwitchScope::Platform);
+        let Some(end) = platform.filter(|entry| is_changed && !entry.is_on && entry.version != self.proven) else {
+            return;
+        };
+        match within(PLACE_LIMIT, self.control.store_found(end)).await {
+            Ok(()) => self.proven = end.version,
+            Err(error) => tracing::warn!(
+                error,
+                "the end of the kill switch cannot be proven by the present KILL_SWITCH_CREDENTIAL; retrying"
+            ),
+        }
+    }
+
     /// Writes what each replica lacks, and confirms its state: a replica that nothing confirms sends no writes to Discord.
     async fn write_replicas(&self, replicas: &[ReplicaState], merged: &KillSwitchState, confirms: bool) {
         let Some(proxies) = &self.control.proxies else { return };
@@ -181,6 +207,14 @@ impl KillSwitchSync {
         }
     }
 
+    /// Removes entries that cannot be read: with one of them Redis confirms the state at no replica.
+    async fn repair_redis(&self) {
+        let removed = within(PLACE_LIMIT, self.control.cache.remove_unreadable_kill_switches()).await;
+        if let Err(error) = removed {
+            tracing::warn!(error, "the entries of the kill switch in Redis cannot be checked");
+        }
+    }
+
     /// Stores what Redis lacks. When it lacks a kill switch that is on, the sessions were not revoked there either.
     async fn write_redis(&self, stored: &KillSwitchState, merged: &KillSwitchState) {
         let missing = merged.newer_than(stored);
@@ -188,9 +222,13 @@ impl KillSwitchSync {
         if missing.is_empty() || self.control.proxies.is_none() {
             return;
         }
-        if let Err(error) = self.control.cache.put_kill_switches(missing.iter()).await {
-            tracing::warn!(%error, "the kill switch cannot be stored in Redis");
-            return;
+        match self.control.cache.put_kill_switches(missing.iter()).await {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%error, "the kill switch cannot be stored in Redis");
+                return;
+            }
         }
         let is_on = |entry: &KillSwitch| entry.is_on && entry.scope == KillSwitchScope::Platform;
         if missing.iter().any(is_on) {

@@ -3,7 +3,7 @@
 
 use arrakis_db::mfa::{self, MfaOutcome};
 use arrakis_db::{Actor, Database, DbError, StepState, UserId};
-use arrakis_security::kill_switch::{EndKey, KillSwitch, KillSwitchScope};
+use arrakis_security::kill_switch::{EndKey, KillSwitch, KillSwitchScope, KillSwitchState};
 use arrakis_security::mfa::{ProtectedOperation, SecretCipher};
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, join_all};
@@ -43,6 +43,14 @@ pub enum TurnOffError {
         by: String,
         /// Why.
         reason: String,
+    },
+    /// Another command turned it off at the same time.
+    #[error("the kill switch was turned off meanwhile, by {by}: this command has changed nothing")]
+    TurnedOffMeanwhile {
+        /// Who turned it off.
+        by: String,
+        /// Version of that end.
+        version: u64,
     },
     /// The code was not accepted.
     #[error("{}", describe(.0))]
@@ -96,9 +104,10 @@ impl KillSwitchControl {
         let steps: Vec<BoxFuture<'_, Vec<Step>>> = vec![
             self.write_proxies(clock, &switch).boxed(),
             clock.boxed("Redis", STEP_LIMIT, self.write_redis(&switch)),
-            clock.boxed(SIGNING, STEP_LIMIT, self.restore_signing()),
         ];
         report.add(join_all(steps).await.into_iter().flatten());
+        // After the others: a replica that has a newer entry shows that it is on again.
+        report.add([clock.run(SIGNING, STEP_LIMIT, self.restore_while_off()).await]);
         self.mark_done(&report, StepState::Restored).await;
         let notice = Notice {
             title: "Arrakis: the kill switch is off",
@@ -108,6 +117,26 @@ impl KillSwitchControl {
         };
         self.notify(clock, notice, &mut report).await;
         Ok(report)
+    }
+
+    /// Restores the permissions to sign, unless the kill switch was turned on again since the end was stored. Where that happens at the same time,
+    /// they are revoked once more: whichever of the two requests reaches the signing service last, the permissions follow the kill switch.
+    async fn restore_while_off(&self) -> Result<StepDone, String> {
+        let stays = || Err("the kill switch was turned on again meanwhile: they stay revoked".to_owned());
+        if self.signing.is_some() && self.is_on().await {
+            return stays();
+        }
+        let restored = self.restore_signing().await?;
+        if self.signing.is_some() && self.is_on().await {
+            self.revoke_signing().await?;
+            return stays();
+        }
+        Ok(restored)
+    }
+
+    async fn is_on(&self) -> bool {
+        let present = Box::pin(self.present()).await;
+        present.is_some_and(|present| present.is_on)
     }
 
     /// Checks the code and stores the entry, in one transaction.
@@ -126,16 +155,7 @@ impl KillSwitchControl {
             tx.commit().await?;
             return Err(TurnOffError::NotPermitted(user));
         }
-        let stored = tx.kill_switches().list(Some(key)).await?;
-        if let Some(newer) = stored
-            .get(KillSwitchScope::Platform)
-            .filter(|entry| entry.version > present)
-        {
-            return Err(TurnOffError::TurnedOnAgain {
-                by: newer.by.clone(),
-                reason: newer.reason.clone(),
-            });
-        }
+        require_present(&tx.kill_switches().list(Some(key)).await?, present)?;
         let operation = ProtectedOperation::KillSwitchOff;
         let outcome = mfa::verify(&mut tx, cipher, user, code, operation, OffsetDateTime::now_utc()).await?;
         if outcome != MfaOutcome::Accepted {
@@ -143,6 +163,13 @@ impl KillSwitchControl {
             tx.commit().await?;
             return Err(TurnOffError::Refused(outcome));
         }
+        // The check may have waited for another one of this user, and the kill switch was changed meanwhile.
+        let changed = require_present(&tx.kill_switches().list(Some(key)).await?, present);
+        if changed.is_err() {
+            // The code is used up.
+            tx.commit().await?;
+        }
+        changed?;
         // One more than what was on when the request began: a kill switch that is turned on meanwhile has a higher version, and stays on.
         let switch = KillSwitch::ended(KillSwitchScope::Platform, present, &user.to_string(), reason);
         tx.kill_switches().append(&switch, Some(key)).await?;
@@ -150,5 +177,49 @@ impl KillSwitchControl {
             .await?;
         tx.commit().await?;
         Ok(switch)
+    }
+}
+
+/// Refuses to end another entry than the one that was read when the request began.
+fn require_present(stored: &KillSwitchState, present: u64) -> Result<(), TurnOffError> {
+    let newer = stored.get(KillSwitchScope::Platform);
+    match newer.filter(|entry| entry.version > present) {
+        None => Ok(()),
+        Some(on) if on.is_on => Err(TurnOffError::TurnedOnAgain {
+            by: on.by.clone(),
+            reason: on.reason.clone(),
+        }),
+        Some(end) => Err(TurnOffError::TurnedOffMeanwhile {
+            by: end.by.clone(),
+            version: end.version,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_command_that_was_first_is_named_by_what_it_did() {
+        let state = |is_on| {
+            KillSwitchState::from(vec![KillSwitch {
+                scope: KillSwitchScope::Platform,
+                is_on,
+                version: 7,
+                by: "stilgar".to_owned(),
+                reason: "a leaked token".to_owned(),
+            }])
+        };
+        let on = require_present(&state(true), 6).unwrap_err();
+        assert!(matches!(on, TurnOffError::TurnedOnAgain { .. }), "{on}");
+        let off = require_present(&state(false), 6).unwrap_err();
+        assert!(
+            matches!(off, TurnOffError::TurnedOffMeanwhile { version: 7, .. }),
+            "{off}"
+        );
+        for (stored, present) in [(state(true), 7), (state(false), 7), (KillSwitchState::default(), 0)] {
+            assert!(require_present(&stored, present).is_ok());
+        }
     }
 }

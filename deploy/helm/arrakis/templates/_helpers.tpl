@@ -50,6 +50,9 @@ labels:
 {{- range $variable, $secret := dict "KILL_SWITCH_CREDENTIAL" "killSwitchCredential" "MFA_ENCRYPTION_KEY" "mfaEncryptionKey" }}
 {{ include "arrakis.secret" (dict "root" $.root "variable" $variable "secret" $secret) }}
 {{- end }}
+{{- if .root.Values.secrets.killSwitchCredentialPrevious.name }}
+{{ include "arrakis.secret" (dict "root" .root "variable" "KILL_SWITCH_CREDENTIAL_PREVIOUS" "secret" "killSwitchCredentialPrevious") }}
+{{- end }}
 {{- if .root.Values.secrets.notifyWebhookUrl.name }}
 {{ include "arrakis.secret" (dict "root" .root "variable" "NOTIFY_WEBHOOK_URL" "secret" "notifyWebhookUrl") }}
 {{- end }}

@@ -368,6 +368,55 @@ async fn restart_without_redis_keeps_the_kill_switch_on() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
+/// A forged entry of PostgreSQL was ended: the replica has an end whose version is a day ahead.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn emergency_write_states_that_it_has_no_effect_and_has_one_without_a_version() {
+    let world = World::new(|_| Reply::ok()).await;
+    let replica = replica(&world, NO_REDIS, None).await;
+    let now = KillSwitch::changed(KillSwitchScope::Platform, true, 0, "", "").version;
+    let ahead = now + 24 * 3600 * 1_000;
+    let ended = write(&replica, &[entry(KillSwitchScope::Platform, false, ahead)]).await;
+    assert_eq!((ended.status, &ended.body["stored"]), (200, &json!(true)));
+    let refused = write(&replica, &[entry(KillSwitchScope::Platform, true, now)]).await;
+    assert_eq!((refused.status, &refused.body["stored"]), (409, &json!(false)));
+    assert!(refused.message().contains(&ahead.to_string()), "{refused:?}");
+    assert_eq!(role(&replica).await.status, 200);
+    let url = format!("http://{}{PROXY_PATH}", replica.address);
+    let on = json!([{"scope": "platform", "is_on": true, "by": "stilgar", "reason": "a leaked token"}]);
+    let stored = send(client().put(&url).bearer_auth(SWITCH).json(&on)).await;
+    assert_eq!((stored.status, &stored.body["stored"]), (200, &json!(true)));
+    assert_eq!(stored.body["switches"][0]["version"], json!(ahead + 1));
+    assert_eq!(role(&replica).await.proxy_error(), Some("kill-switch"));
+    // An end of no version in particular would end what the caller has not seen.
+    let off = json!([{"scope": "platform", "is_on": false}]);
+    let refused = send(client().put(&url).bearer_auth(SWITCH).json(&off)).await;
+    assert_eq!(refused.status, 400, "{refused:?}");
+}
+
+/// While the credential is changed, workers of both credentials reach the replica.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn previous_credential_opens_the_endpoint_beside_the_present_one() {
+    let world = World::new(|_| Reply::ok()).await;
+    let start = async |present: Option<&'static str>| {
+        start_with(&world.upstream.base(), NO_REDIS, TOKEN, |config| {
+            config.kill_switch_credential = present.map(Secret::new);
+            config.kill_switch_previous = Some(Secret::new(SWITCH));
+        })
+        .await
+    };
+    let (changed, without) = (start(Some("the-credential-after-it")).await, start(None).await);
+    for (replica, credential, status) in [
+        (&changed, "the-credential-after-it", 200),
+        (&changed, SWITCH, 200),
+        (&changed, CREDENTIAL, 401),
+        (&without, SWITCH, 401),
+    ] {
+        let url = format!("http://{}{PROXY_PATH}", replica.address);
+        let read = send(client().get(&url).bearer_auth(credential)).await;
+        assert_eq!(read.status, status, "{credential}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn credentials_of_callers_do_not_open_the_endpoint() {
     let world = World::new(|_| Reply::ok()).await;

@@ -116,8 +116,8 @@ impl Platform {
             assert_eq!(outcome, MfaOutcome::Accepted);
         }
         let code = BackupCode::generate();
-        let hashes = [code.hash(user.get())];
-        assert!(tx.mfa().replace_backup_codes(user, &hashes).await.unwrap());
+        let codes = std::slice::from_ref(&code);
+        assert!(tx.mfa().replace_backup_codes(&cipher, user, codes).await.unwrap());
         tx.commit().await.unwrap();
         code.expose().to_owned()
     }

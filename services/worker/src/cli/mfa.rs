@@ -192,8 +192,7 @@ async fn confirm_with(
     let mut tx = database.global().await?;
     let outcome = confirm(&mut tx, cipher, user, code, OffsetDateTime::now_utc()).await?;
     if outcome == MfaOutcome::Accepted {
-        let hashes: Vec<[u8; 32]> = codes.iter().map(|code| code.hash(user.get())).collect();
-        tx.mfa().replace_backup_codes(user, &hashes).await?;
+        tx.mfa().replace_backup_codes(cipher, user, codes).await?;
     }
     tx.commit().await?;
     Ok(outcome)

@@ -168,14 +168,10 @@ async fn confirm_once(
     };
     if outcome == MfaOutcome::Accepted {
         tx.claim(&claim).await?;
-        tx.mfa().replace_backup_codes(user, &hashes(user, codes)).await?;
+        tx.mfa().replace_backup_codes(cipher, user, codes).await?;
     }
     tx.commit().await?;
     Ok(outcome)
-}
-
-fn hashes(user: UserId, codes: &[BackupCode]) -> Vec<[u8; 32]> {
-    codes.iter().map(|code| code.hash(user.get())).collect()
 }
 
 async fn status(context: &CommandContext<'_>) -> CommandResult {
@@ -188,11 +184,12 @@ async fn status(context: &CommandContext<'_>) -> CommandResult {
 
 /// Replaces all backup codes. The guard has accepted a code.
 async fn replace_codes(context: &CommandContext<'_>) -> CommandResult {
+    let cipher = cipher(context)?;
     let user = user_id(context.invocation.author.id)?;
     let codes = BackupCode::generate_all();
     {
         let mut tx = context.tx().await?;
-        if !tx.mfa().replace_backup_codes(user, &hashes(user, &codes)).await? {
+        if !tx.mfa().replace_backup_codes(cipher, user, &codes).await? {
             let (what, next) = mfa::refused(MfaOutcome::NotEnrolled);
             return Err(Refusal::new(what, next).into());
         }

@@ -9,7 +9,7 @@ use arrakis_config::{Reader, Secret, Service, Source};
 use arrakis_db::mfa::{self, MfaOutcome};
 use arrakis_db::{Actor, GuildId, KillSwitchStep, NewAuditEntry, StepState, StoredStep, UserId};
 use arrakis_kill_switch::{DrillError, KillSwitchControl, KillSwitchSettings};
-use arrakis_security::kill_switch::{EndKey, KillSwitch, KillSwitchScope, KillSwitchState, PROXY_PATH};
+use arrakis_security::kill_switch::{EndKey, KillSwitch, KillSwitchScope, KillSwitchState, PROXY_PATH, REDIS_KEY};
 use arrakis_security::mfa::{BackupCode, SecretCipher, Totp};
 use arrakis_security::signing::{self, SignError};
 use arrakis_telemetry::Metrics;
@@ -27,7 +27,7 @@ const NO_REDIS: &str = "redis://127.0.0.1:1/0";
 const LONG: Duration = Duration::from_secs(3600);
 
 /// The environment of a worker and of the command.
-fn environment(platform: &Platform) -> Vec<(&'static str, String)> {
+pub fn environment(platform: &Platform) -> Vec<(&'static str, String)> {
     let mut environment = platform.environment();
     environment.push(("KILL_SWITCH_CREDENTIAL", KILL_SWITCH_CREDENTIAL.to_owned()));
     environment
@@ -50,6 +50,12 @@ async fn turn_on(platform: &Platform, changed: &[(&'static str, &str)]) -> (Opti
     let output = command(platform, &arguments, changed).await;
     let report = serde_json::from_slice(&output.stdout);
     (output.status.code(), report.unwrap_or_else(|_| panic!("{output:?}")))
+}
+
+/// Exit code and output of `status`.
+async fn status(platform: &Platform, changed: &[(&'static str, &str)]) -> (Option<i32>, String) {
+    let output = command(platform, &["status"], changed).await;
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
 }
 
 /// The outcomes of the steps whose names begin so.
@@ -76,7 +82,7 @@ async fn write_error(platform: &Platform) -> Option<String> {
     error.map(|error| error.to_str().unwrap().to_owned())
 }
 
-fn cache(platform: &Platform) -> Cache {
+pub fn cache(platform: &Platform) -> Cache {
     Cache::new(&Secret::new(platform.redis.url()), CacheOptions::default()).unwrap()
 }
 
@@ -111,11 +117,15 @@ async fn stored(platform: &Platform) -> KillSwitchState {
 
 /// Appends an end in PostgreSQL, with its entry in the audit log.
 async fn append_end(platform: &Platform, end: &KillSwitch, key: &EndKey) {
+    append(platform, end, "kill_switch.off", key).await;
+}
+
+async fn append(platform: &Platform, entry: &KillSwitch, action: &str, key: &EndKey) {
     let mut tx = platform.database.global().await.unwrap();
-    assert!(tx.kill_switches().append(end, Some(key)).await.unwrap());
+    assert!(tx.kill_switches().append(entry, Some(key)).await.unwrap());
     let entry = NewAuditEntry {
         actor: Actor::System("test".to_owned()),
-        action: "kill_switch.off",
+        action,
         subject: "platform",
         reason: None,
         detail: json!({}),
@@ -249,6 +259,58 @@ async fn end_without_a_valid_proof_in_postgres_ends_nothing() {
     eventually(is_off, "the end of the kill switch at the proxy").await;
 }
 
+/// The kill switch was turned off before `KILL_SWITCH_CREDENTIAL` was changed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn change_of_the_credential_leaves_the_kill_switch_off() {
+    let platform = Platform::start().await;
+    let previous = "the-credential-before-the-change";
+    let scope = KillSwitchScope::Platform;
+    let on = KillSwitch::changed(scope, true, 0, "stilgar", "a leaked token");
+    append(&platform, &on, "kill_switch.on", &end_key()).await;
+    let off = KillSwitch::ended(scope, on.version, "stilgar", "the end");
+    append_end(&platform, &off, &EndKey::new(previous)).await;
+    let (code, printed) = status(&platform, &[]).await;
+    assert!(code == Some(1) && printed.contains("problem: "), "{printed}");
+    let changed = [("KILL_SWITCH_CREDENTIAL_PREVIOUS", previous)];
+    let (code, printed) = status(&platform, &changed).await;
+    assert!(
+        code == Some(1) && printed.contains("the kill switch is off") && printed.contains("no proof by the present"),
+        "{printed}"
+    );
+    let mut of_worker = environment(&platform);
+    of_worker.push(("KILL_SWITCH_CREDENTIAL_PREVIOUS", previous.to_owned()));
+    let worker = Worker::start(&of_worker).await;
+    let is_proven = async || !stored(&platform).await.is_on(scope);
+    eventually(is_proven, "the proof by the present credential").await;
+    assert_eq!(write_error(&platform).await, None);
+    drop(worker);
+    // Without the previous credential it is still off.
+    let _worker = Worker::start(&environment(&platform)).await;
+    let is_settled = async || status(&platform, &[]).await.0 == Some(0);
+    eventually(is_settled, "the status without a problem").await;
+    assert_eq!(write_error(&platform).await, None);
+}
+
+/// With such an entry Redis confirms the state at no proxy.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn entry_of_redis_that_cannot_be_read_is_reported_and_removed_by_a_worker() {
+    let platform = Platform::start().await;
+    let stored: i64 = deadpool_redis::redis::cmd("HSET")
+        .arg(REDIS_KEY)
+        .arg("zzz")
+        .arg("y")
+        .query(&mut platform.redis.connection())
+        .unwrap();
+    assert_eq!(stored, 1);
+    let (code, printed) = status(&platform, &[]).await;
+    assert!(code == Some(1) && printed.contains("zzz"), "{printed}");
+    let _worker = Worker::start(&environment(&platform)).await;
+    let cache = cache(&platform);
+    let is_removed = async || cache.unreadable_kill_switches().await.unwrap().is_empty();
+    eventually(is_removed, "the entry to be removed").await;
+    assert_eq!(status(&platform, &[]).await.0, Some(0));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn second_command_reports_that_the_kill_switch_was_on_already() {
     let platform = Platform::start().await;
@@ -357,7 +419,7 @@ async fn off_counts_no_text_that_is_no_code_and_needs_none_while_it_is_off() {
 }
 
 /// A user with a second factor, and a code of it.
-async fn enrol(platform: &Platform, key: &str, user: UserId) -> String {
+pub async fn enrol(platform: &Platform, key: &str, user: UserId) -> String {
     let cipher: SecretCipher = key.parse().unwrap();
     let now = OffsetDateTime::now_utc();
     let (totp, code) = (Totp::generate(), BackupCode::generate());
@@ -366,8 +428,8 @@ async fn enrol(platform: &Platform, key: &str, user: UserId) -> String {
     assert!(tx.mfa().begin(user, &sealed, now).await.unwrap());
     let outcome = mfa::confirm(&mut tx, &cipher, user, &totp.code_at(now), now).await;
     assert_eq!(outcome.unwrap(), MfaOutcome::Accepted);
-    let hashes = [code.hash(user.get())];
-    assert!(tx.mfa().replace_backup_codes(user, &hashes).await.unwrap());
+    let codes = std::slice::from_ref(&code);
+    assert!(tx.mfa().replace_backup_codes(&cipher, user, codes).await.unwrap());
     tx.commit().await.unwrap();
     code.expose().to_owned()
 }
@@ -384,7 +446,11 @@ async fn sessions_that_the_command_could_not_end_are_ended_by_a_worker() {
     let set_step = async |state| {
         let mut tx = platform.database.global().await.unwrap();
         let step = KillSwitchStep::Sessions;
-        tx.kill_switches().set_step(step, version, state).await.unwrap();
+        let key = end_key();
+        tx.kill_switches()
+            .set_step(step, version, state, Some(&key))
+            .await
+            .unwrap();
         tx.commit().await.unwrap();
     };
     let begin = async || {
@@ -401,7 +467,7 @@ async fn sessions_that_the_command_could_not_end_are_ended_by_a_worker() {
     eventually(is_ended, "the end of the sessions").await;
     let is_stored = async || {
         let mut tx = platform.database.global().await.unwrap();
-        let steps = tx.kill_switches().steps().await.unwrap();
+        let steps = tx.kill_switches().steps(Some(&end_key())).await.unwrap();
         let is_done = |step: &StoredStep| step.step == KillSwitchStep::Sessions && step.state == StepState::Revoked;
         steps.iter().any(is_done)
     };

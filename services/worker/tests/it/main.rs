@@ -32,6 +32,7 @@ mod failures;
 mod http_interactions;
 mod jobs;
 mod kill_switch;
+mod kill_switch_signing;
 mod leader;
 mod matrix;
 mod mfa;

@@ -39,14 +39,13 @@ async fn enrol_chani(platform: &Platform) -> (Totp, [BackupCode; 10]) {
     let (totp, codes) = (Totp::generate(), BackupCode::generate_all());
     let before = OffsetDateTime::now_utc() - Duration::minutes(5);
     let sealed = cipher.seal(chani.get(), totp.secret()).unwrap();
-    let hashes: Vec<[u8; 32]> = codes.iter().map(|code| code.hash(chani.get())).collect();
     let mut tx = platform.tenant().await;
     assert!(tx.mfa().begin(chani, &sealed, before).await.unwrap());
     let confirmed = confirm(&mut tx, &cipher, chani, &totp.code_at(before), before)
         .await
         .unwrap();
     assert_eq!(confirmed, MfaOutcome::Accepted);
-    assert!(tx.mfa().replace_backup_codes(chani, &hashes).await.unwrap());
+    assert!(tx.mfa().replace_backup_codes(&cipher, chani, &codes).await.unwrap());
     tx.commit().await.unwrap();
     (totp, codes)
 }

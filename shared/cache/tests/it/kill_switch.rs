@@ -100,6 +100,7 @@ async fn entry_that_cannot_be_read_is_replaced() {
         r#"{"scope":"community:7","is_on":true,"version":1790000000009}"#,
         r#"{"scope":"platform","is_on":true,"version":1790000000009,"by":null}"#,
         r#"{"scope":"platform","is_on":true,"version":1790000000009.5}"#,
+        r#"{"scope":"platform","is_on":true,"version":1790000000009.0}"#,
     ] {
         forge(&redis, garbage);
         assert_eq!(
@@ -111,6 +112,40 @@ async fn entry_that_cannot_be_read_is_replaced() {
         let stored = cache.kill_switches().await.unwrap();
         assert_eq!(stored.get(KillSwitchScope::Platform), Some(&on), "{garbage}");
     }
+}
+
+/// What is no entry of a scope is never replaced by one: it is removed, and the entries stay.
+#[tokio::test]
+async fn what_cannot_be_read_is_removed_and_hides_no_entry() {
+    let redis = TestRedis::create();
+    let cache = cache(&redis);
+    let on = switch(true, 1_790_000_000_002);
+    assert_eq!(cache.put_kill_switches([&on].into_iter()).await, Ok(1));
+    let mut connection = redis.connection();
+    let set: i64 = deadpool_redis::redis::cmd("HSET")
+        .arg(REDIS_KEY)
+        .arg("zzz")
+        .arg("y")
+        .arg(&[0xff_u8][..])
+        .arg(&[0xfe_u8][..])
+        .query(&mut connection)
+        .unwrap();
+    assert_eq!(set, 2);
+    let stored = cache.kill_switches().await.unwrap();
+    assert_eq!(stored.get(KillSwitchScope::Platform), Some(&on));
+    assert_eq!(cache.unreadable_kill_switches().await.unwrap().len(), 2);
+    assert_eq!(cache.remove_unreadable_kill_switches().await, Ok(2));
+    assert_eq!(cache.unreadable_kill_switches().await, Ok(Vec::new()));
+    assert!(cache.kill_switches().await.unwrap().is_on(KillSwitchScope::Platform));
+    // A key of another type is no failure of Redis.
+    let _: String = deadpool_redis::redis::cmd("SET")
+        .arg(REDIS_KEY)
+        .arg("x")
+        .query(&mut connection)
+        .unwrap();
+    assert_eq!(cache.kill_switches().await.unwrap().switches().count(), 0);
+    assert_eq!(cache.put_kill_switches([&on].into_iter()).await, Ok(1));
+    assert!(cache.kill_switches().await.unwrap().is_on(KillSwitchScope::Platform));
 }
 
 #[tokio::test]

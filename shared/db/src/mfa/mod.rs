@@ -10,11 +10,12 @@
 mod grants;
 mod verify;
 
-use arrakis_security::mfa::SealedSecret;
+use arrakis_security::mfa::{BACKUP_CODE_HASH_BYTES, BackupCode, SealedSecret, SecretCipher};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 pub use self::grants::{GRANT_TIME, NewGrant};
+use self::verify::opened;
 pub use self::verify::{MAX_FAILURES, MfaOutcome, MfaTx, confirm, verify};
 use crate::column::Column;
 use crate::named_query::named;
@@ -27,7 +28,7 @@ pub struct MfaStatus {
     pub created_at: OffsetDateTime,
     /// When the first code was accepted; `None`: there is no second factor yet.
     pub confirmed_at: Option<OffsetDateTime>,
-    /// Backup codes that were not used.
+    /// Backup codes that were not used. Those of a build whose hashes had no key are not counted: they are not accepted.
     pub backup_codes: u32,
     /// Until when no code is checked, after too many wrong ones.
     pub throttled_until: Option<OffsetDateTime>,
@@ -89,9 +90,11 @@ impl Mfa<'_> {
         let row = named!(
             "mfa.status",
             sqlx::query!(
-                r#"select created_at, confirmed_at, cardinality(backup_codes)::bigint as "backup_codes!", throttled_until
+                r#"select created_at, confirmed_at, throttled_until,
+                          (select count(*) from unnest(backup_codes) as code where length(code) = $2) as "backup_codes!"
                      from mfa_enrolments where user_id = $1"#,
-                user.stored()
+                user.stored(),
+                i32::try_from(BACKUP_CODE_HASH_BYTES).unwrap_or(i32::MAX)
             )
             .fetch_optional(&mut *self.connection)
         )?;
@@ -130,13 +133,21 @@ impl Mfa<'_> {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Replaces all backup codes by those with these hashes. False when the user has no second factor.
+    /// Replaces all backup codes by these. False when the user has no second factor.
     ///
     /// # Errors
-    /// When the database is unavailable, or there are more than ten.
-    pub async fn replace_backup_codes(&mut self, user: UserId, hashes: &[[u8; 32]]) -> Result<bool, DbError> {
-        self.name_user(user).await?;
-        let hashes: Vec<Vec<u8>> = hashes.iter().map(|hash| hash.to_vec()).collect();
+    /// When the database is unavailable, there are more than ten, or the secret cannot be decrypted.
+    pub async fn replace_backup_codes(
+        &mut self,
+        cipher: &SecretCipher,
+        user: UserId,
+        codes: &[BackupCode],
+    ) -> Result<bool, DbError> {
+        let Some(stored) = self.lock(user, true).await? else {
+            return Ok(false);
+        };
+        let totp = opened(cipher, user, &stored.secret)?;
+        let hashes: Vec<Vec<u8>> = codes.iter().map(|code| code.hash(user.get(), &totp)).collect();
         let done = named!(
             "mfa.replace_backup_codes",
             sqlx::query!(

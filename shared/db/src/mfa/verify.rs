@@ -84,8 +84,8 @@ impl MfaTx<'_> {
 }
 
 /// A row of `mfa_enrolments`, locked until the transaction ends.
-struct Locked {
-    secret: SealedSecret,
+pub(super) struct Locked {
+    pub(super) secret: SealedSecret,
     last_step: Option<i64>,
     failures: u32,
     throttled_until: Option<OffsetDateTime>,
@@ -129,13 +129,13 @@ pub async fn verify<'a>(
             tx.audit(user, "mfa.accepted", subject, json!({"by": "code"})).await?;
         }
         Some(TypedCode::Backup(code)) => {
-            let hash = code.hash(user.get());
-            if stored.used_backup_codes.iter().any(|used| used.as_slice() == hash) {
+            let hash = code.hash(user.get(), &opened(cipher, user, &stored.secret)?);
+            if stored.used_backup_codes.contains(&hash) {
                 let detail = json!({"why": "replayed"});
                 tx.audit(user, "mfa.refused", subject, detail).await?;
                 return Ok(MfaOutcome::Replayed);
             }
-            if !tx.mfa().use_backup_code(user, hash).await? {
+            if !tx.mfa().use_backup_code(user, &hash).await? {
                 return refuse(&mut tx, user, subject, &stored, now).await;
             }
             tx.audit(user, "mfa.accepted", subject, json!({"by": "backup_code"}))
@@ -178,7 +178,7 @@ pub async fn confirm<'a>(
     Ok(MfaOutcome::Accepted)
 }
 
-fn opened(cipher: &SecretCipher, user: UserId, sealed: &SealedSecret) -> Result<Totp, DbError> {
+pub(super) fn opened(cipher: &SecretCipher, user: UserId, sealed: &SealedSecret) -> Result<Totp, DbError> {
     let secret = cipher
         .open(user.get(), sealed)
         .map_err(|error| column("secret").corrupt(&sealed.key_id, error))?;
@@ -210,7 +210,7 @@ fn throttle(failures: u32) -> Duration {
 
 impl Mfa<'_> {
     /// Locks the row of a user who has a second factor, or of one whose enrolment was begun and not confirmed.
-    async fn lock(&mut self, user: UserId, confirmed: bool) -> Result<Option<Locked>, DbError> {
+    pub(super) async fn lock(&mut self, user: UserId, confirmed: bool) -> Result<Option<Locked>, DbError> {
         self.name_user(user).await?;
         let row = named!(
             "mfa.lock",
@@ -251,7 +251,7 @@ impl Mfa<'_> {
     }
 
     /// Uses a backup code. False when the user has none with this hash.
-    async fn use_backup_code(&mut self, user: UserId, hash: [u8; 32]) -> Result<bool, DbError> {
+    async fn use_backup_code(&mut self, user: UserId, hash: &[u8]) -> Result<bool, DbError> {
         let done = named!(
             "mfa.use_backup_code",
             sqlx::query!(
@@ -260,7 +260,7 @@ impl Mfa<'_> {
                         used_backup_codes = array_append(used_backup_codes, $2::bytea), failures = 0, throttled_until = null
                   where user_id = $1 and $2::bytea = any(backup_codes)",
                 user.stored(),
-                hash.as_slice()
+                hash
             )
             .execute(&mut *self.connection)
         )?;

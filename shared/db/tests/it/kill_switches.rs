@@ -1,6 +1,6 @@
 //! The kill switch and the freezes that follow from communities.
 
-use arrakis_db::{Actor, Database, GuildId, KillSwitchStep, NewAuditEntry, StepState, TEARDOWN_FREEZE};
+use arrakis_db::{Actor, Database, EndProof, GuildId, KillSwitchStep, NewAuditEntry, StepState, TEARDOWN_FREEZE};
 use arrakis_security::kill_switch::{EndKey, KillSwitch, KillSwitchScope, KillSwitchState, TEARDOWN};
 use arrakis_test_support::MERGE_CASES;
 use serde_json::json;
@@ -83,6 +83,31 @@ async fn newest_change_counts_and_an_end_only_with_its_proof() {
     assert!(state(&database).await.is_on(platform));
 }
 
+/// The credential is changed: the end counts by the previous one, and by the present one after it was stored again.
+#[tokio::test]
+async fn end_is_proven_again_after_a_change_of_the_credential() {
+    let (_test, database, _) = one_community().await;
+    let platform = KillSwitchScope::Platform;
+    let new = EndKey::new("the-credential-after-it");
+    let both = new.clone().with_previous("credential-of-the-kill-switch");
+    let seen = async |key: &EndKey| {
+        let mut tx = database.global().await.unwrap();
+        let is_on = tx.kill_switches().list(Some(key)).await.unwrap().is_on(platform);
+        (is_on, tx.kill_switches().end_proof(key).await.unwrap())
+    };
+    append(&database, &change(true, 10), &key()).await;
+    assert_eq!(seen(&new).await, (true, EndProof::NoEnd));
+    append(&database, &change(false, 11), &key()).await;
+    assert_eq!(seen(&new).await, (true, EndProof::Invalid));
+    assert_eq!(seen(&both).await, (false, EndProof::Previous));
+    assert!(append(&database, &change(false, 11), &both).await);
+    assert!(!append(&database, &change(false, 11), &both).await, "once");
+    assert_eq!(seen(&both).await, (false, EndProof::Present));
+    assert_eq!(seen(&new).await, (false, EndProof::Present));
+    append(&database, &change(true, 12), &new).await;
+    assert_eq!(seen(&new).await, (true, EndProof::NoEnd));
+}
+
 /// The events are a list: the newest one counts by the rule of every other place.
 #[tokio::test]
 async fn events_are_merged_as_at_every_other_place() {
@@ -138,7 +163,7 @@ async fn steps_begin_with_each_kill_switch_that_is_newer() {
     let (_test, database, _) = one_community().await;
     let steps = async || {
         let mut tx = database.global().await.unwrap();
-        let steps = tx.kill_switches().steps().await.unwrap();
+        let steps = tx.kill_switches().steps(Some(&key())).await.unwrap();
         tx.commit().await.unwrap();
         steps
             .into_iter()
@@ -148,7 +173,7 @@ async fn steps_begin_with_each_kill_switch_that_is_newer() {
     let set = async |version, state| {
         let mut tx = database.global().await.unwrap();
         tx.kill_switches()
-            .set_step(KillSwitchStep::Signing, version, state)
+            .set_step(KillSwitchStep::Signing, version, state, Some(&key()))
             .await
             .unwrap();
         tx.commit().await.unwrap();
@@ -165,12 +190,59 @@ async fn steps_begin_with_each_kill_switch_that_is_newer() {
         steps().await,
         [(sessions, 10, pending), (signing, 10, StepState::Revoked)]
     );
+    // An end of the version that is on did not end it.
+    set(10, StepState::Restored).await;
+    assert_eq!(steps().await[1], (signing, 10, StepState::Revoked));
     set(11, StepState::Restored).await;
     assert_eq!(steps().await[1], (signing, 10, StepState::Restored));
     append(&database, &change(true, 12), &key()).await;
     // A process that has not seen the newer one completes the older one.
     set(11, StepState::Restored).await;
     assert_eq!(steps().await, [(sessions, 12, pending), (signing, 12, pending)]);
+}
+
+/// What a login of the database can do to the steps: no row of it counts, and none delays the next kill switch.
+#[tokio::test]
+async fn step_that_a_login_marked_as_revoked_is_pending() {
+    let (test, database, _) = one_community().await;
+    append(&database, &change(true, 10), &key()).await;
+    let states = async || {
+        let mut tx = database.global().await.unwrap();
+        let steps = tx.kill_switches().steps(Some(&key())).await.unwrap();
+        steps.iter().map(|step| (step.version, step.state)).collect::<Vec<_>>()
+    };
+    let mut login = connect(&test.app_url()).await;
+    for sql in [
+        "update kill_switch_steps set version = 9000000000000000000",
+        "delete from kill_switch_steps",
+        "lock table kill_switch_steps in share mode",
+    ] {
+        let outcome = run(&mut login, sql).await;
+        assert!(is_refused(&outcome), "{sql}: {outcome:?}");
+    }
+    run(
+        &mut login,
+        "update kill_switch_steps set state = 'revoked', proof = decode(repeat('00', 32), 'hex')",
+    )
+    .await
+    .unwrap();
+    assert_eq!(states().await, [(10, StepState::Pending), (10, StepState::Pending)]);
+    let mut tx = database.global().await.unwrap();
+    tx.kill_switches()
+        .set_step(KillSwitchStep::Signing, 10, StepState::Revoked, Some(&key()))
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(states().await, [(10, StepState::Pending), (10, StepState::Revoked)]);
+    // The rows are locked until the session of the login ends.
+    run(&mut login, "begin").await.unwrap();
+    run(&mut login, "select from kill_switch_steps for update")
+        .await
+        .unwrap();
+    let appended = append(&database, &change(true, 12), &key());
+    let appended = tokio::time::timeout(std::time::Duration::from_secs(5), appended).await;
+    assert_eq!(appended, Ok(true));
+    assert_eq!(states().await, [(12, StepState::Pending), (12, StepState::Pending)]);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use arrakis_test_support::TestDatabase;
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 
-use crate::fixtures::{connect, one_community, user};
+use crate::fixtures::{connect, one_community, run, user};
 
 /// The beginning of a step.
 const NOW: OffsetDateTime = datetime!(2026-12-01 12:00 UTC);
@@ -32,7 +32,7 @@ async fn enrolled(database: &Database, cipher: &SecretCipher, user: UserId) -> (
     assert_eq!(outcome, MfaOutcome::Accepted);
     assert!(
         tx.mfa()
-            .replace_backup_codes(user, &[code.hash(user.get())])
+            .replace_backup_codes(cipher, user, std::slice::from_ref(&code))
             .await
             .unwrap()
     );
@@ -122,10 +122,36 @@ async fn concurrent_checks_of_one_code_accept_it_once() {
     assert_eq!(wrong, MfaOutcome::Wrong { attempts_left: 4 });
     // Of a new set, the old ones are wrong.
     let mut tx = database.global().await.unwrap();
-    assert!(tx.mfa().replace_backup_codes(chani, &[]).await.unwrap());
+    assert!(tx.mfa().replace_backup_codes(&cipher, chani, &[]).await.unwrap());
     tx.commit().await.unwrap();
     let old = checked(&database, &cipher, chani, backup.expose(), NOW).await;
     assert_eq!(old, MfaOutcome::Wrong { attempts_left: 3 });
+}
+
+/// What a login of the database can write without `MFA_ENCRYPTION_KEY`: the hash of a code of its choice.
+#[tokio::test]
+async fn backup_code_that_a_login_of_the_database_stored_is_not_accepted() {
+    let test = TestDatabase::create().await;
+    let database = test.database().await;
+    let (_, cipher) = cipher("one");
+    let chani = user(7);
+    let (_, backup) = enrolled(&database, &cipher, chani).await;
+    let mut login = connect(&test.app_url()).await;
+    run(&mut login, "select set_config('app.mfa_user', '7', false)")
+        .await
+        .unwrap();
+    let plain = "sha256('arrakis backup code'::bytea || '\\x00'::bytea || int8send(7) || 'aaaa-bbbb-cccc-dddd'::bytea)";
+    for (forged, counted) in [(plain.to_owned(), 1), (format!("'\\x02'::bytea || {plain}"), 2)] {
+        let sql = format!("update mfa_enrolments set backup_codes = backup_codes || array[{forged}] where user_id = 7");
+        run(&mut login, &sql).await.unwrap();
+        let outcome = checked(&database, &cipher, chani, "aaaa-bbbb-cccc-dddd", NOW).await;
+        assert!(matches!(outcome, MfaOutcome::Wrong { .. }), "{forged}: {outcome:?}");
+        let mut tx = database.global().await.unwrap();
+        let status = tx.mfa().status(chani).await.unwrap().unwrap();
+        assert_eq!(status.backup_codes, counted, "{forged}");
+    }
+    let own = checked(&database, &cipher, chani, backup.expose(), NOW).await;
+    assert_eq!(own, MfaOutcome::Accepted);
 }
 
 #[tokio::test]
@@ -174,7 +200,8 @@ async fn begun_enrolment_is_no_second_factor_and_a_confirmed_one_is_not_replaced
         .await
         .unwrap();
     assert_eq!(unconfirmed, MfaOutcome::NotEnrolled);
-    assert!(!tx.mfa().replace_backup_codes(chani, &[[0; 32]]).await.unwrap());
+    let codes = [BackupCode::generate()];
+    assert!(!tx.mfa().replace_backup_codes(&cipher, chani, &codes).await.unwrap());
     let confirmed = confirm(&mut tx, &cipher, chani, &second.code_at(NOW), NOW)
         .await
         .unwrap();

@@ -1,6 +1,6 @@
 //! What follows from the kill switch and its end beside the refusal of writes: the sessions end, the permissions to sign are revoked and restored.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrakis_db::{KillSwitchStep, StepState, StoredStep};
 use arrakis_security::kill_switch::{KillSwitchScope, KillSwitchState};
@@ -13,6 +13,8 @@ use crate::status::pending_text;
 const REVOKE_LIMIT: Duration = Duration::from_millis(3_200);
 /// How long the permissions to sign may take to be restored: the next confirmation of the replicas must not be late.
 const RESTORE_LIMIT: Duration = Duration::from_millis(1_600);
+/// How often the permissions to sign are revoked again while the kill switch is on: somebody may have restored them.
+const REVOKED_FOR: Duration = Duration::from_secs(60);
 
 impl KillSwitchSync {
     /// Does what follows from the kill switch and its end, until it succeeds. PostgreSQL has what is done, so that a process that starts repeats what
@@ -20,7 +22,7 @@ impl KillSwitchSync {
     pub(super) async fn take_steps(&mut self, merged: &KillSwitchState) {
         let scope = KillSwitchScope::Platform;
         let (version, is_on) = (merged.version(scope), merged.is_on(scope));
-        let is_followed = self.signing_follows == version && (!is_on || self.sessions_follow == version);
+        let is_followed = self.follows_with_signing(version, is_on) && (!is_on || self.sessions_follow == version);
         if is_followed {
             return;
         }
@@ -45,6 +47,13 @@ impl KillSwitchSync {
         self.switch.set_pending(pending);
     }
 
+    /// Whether the permissions to sign follow the entry of this version, and those that are revoked were revoked a short time ago.
+    fn follows_with_signing(&self, version: u64, is_on: bool) -> bool {
+        let revoked_at = self.signing_revoked_at.filter(|_| self.control.signing.is_some());
+        let is_due = is_on && revoked_at.is_some_and(|at| at.elapsed() >= REVOKED_FOR);
+        self.signing_follows == version && !is_due
+    }
+
     /// Ends the sessions once for each time that the kill switch is turned on, until that succeeds.
     async fn end_sessions(&mut self, merged: &KillSwitchState, stored: Option<StoredStep>) {
         let scope = KillSwitchScope::Platform;
@@ -67,18 +76,14 @@ impl KillSwitchSync {
         }
     }
 
-    /// Revokes the permissions to sign once for each time that the kill switch is turned on, and restores them once it is off, each until that
-    /// succeeds. Without a kill switch that revoked them nothing is restored: an operator may have revoked the permissions by hand.
+    /// Revokes the permissions to sign when the kill switch is turned on, and again each minute while it is on. Restores them once it is off. Each is
+    /// repeated until it succeeds. Whatever PostgreSQL has, each process revokes them itself: a process that restored them for an earlier end may have
+    /// been the last one at the signing service. Without a kill switch that revoked them nothing is restored: an operator may have revoked the
+    /// permissions by hand.
     async fn set_signing(&mut self, merged: &KillSwitchState, stored: Option<StoredStep>) {
         let scope = KillSwitchScope::Platform;
         let (version, is_on) = (merged.version(scope), merged.is_on(scope));
-        if self.signing_follows == version {
-            return;
-        }
-        let is_revoked = |stored: StoredStep| stored.version == version && stored.state == StepState::Revoked;
-        if is_on && stored.is_some_and(is_revoked) {
-            self.signing_follows = version;
-            self.is_signing_revoked = true;
+        if self.follows_with_signing(version, is_on) {
             return;
         }
         let was_revoked = stored.is_some_and(|stored| stored.state != StepState::Restored);
@@ -97,12 +102,21 @@ impl KillSwitchSync {
             Ok(done) => {
                 self.signing_follows = version;
                 self.is_signing_revoked = is_on;
+                self.signing_revoked_at = is_on.then(Instant::now);
                 if matches!(done, StepDone::Done(_)) {
                     let (step, state) = (KillSwitchStep::Signing, revoked_or_restored(is_on));
                     self.control.mark(step, version, state, PLACE_LIMIT).await;
                 }
             }
-            Err(error) if is_on => tracing::warn!(error, "failed to revoke the permissions to sign; retrying"),
+            Err(error) if is_on => {
+                tracing::warn!(error, "failed to revoke the permissions to sign; retrying");
+                if self.signing_follows == version {
+                    // They were revoked, and may not be any more.
+                    self.signing_follows = 0;
+                    let (step, state) = (KillSwitchStep::Signing, StepState::Pending);
+                    self.control.mark(step, version, state, PLACE_LIMIT).await;
+                }
+            }
             Err(error) => tracing::warn!(error, "failed to restore the permissions to sign; retrying"),
         }
     }
@@ -187,6 +201,37 @@ mod tests {
             }
             assert_eq!(signing.counts(), counts, "version {version}");
         }
+    }
+
+    #[tokio::test]
+    async fn permissions_to_sign_are_revoked_again_each_minute_and_whatever_postgres_has() {
+        let signing = Arc::new(Signing::default());
+        let revoker: Arc<dyn RevokeSigning> = signing.clone();
+        let cache = Cache::new(&Secret::new("redis://127.0.0.1:1/0"), CacheOptions::default()).unwrap();
+        let control = KillSwitchControl::new(&KillSwitchSettings::default(), None, cache, Some(revoker)).unwrap();
+        let mut sync = KillSwitchSync::new(control, PlatformSwitch::default());
+        let on = state(KillSwitchScope::Platform, true, 2);
+        let stored = StoredStep {
+            step: KillSwitchStep::Signing,
+            version: 2,
+            state: StepState::Revoked,
+        };
+        for _ in 0..2 {
+            sync.set_signing(&on, Some(stored)).await;
+            assert_eq!(signing.counts(), (1, 0));
+        }
+        let later = |sync: &mut KillSwitchSync| sync.signing_revoked_at = Instant::now().checked_sub(REVOKED_FOR);
+        later(&mut sync);
+        sync.set_signing(&on, Some(stored)).await;
+        assert_eq!(signing.counts(), (2, 0));
+        // The signing service is unavailable: the step is pending until it responds.
+        later(&mut sync);
+        signing.is_down.store(true, Ordering::Relaxed);
+        sync.set_signing(&on, Some(stored)).await;
+        assert_ne!(sync.signing_follows, 2);
+        signing.is_down.store(false, Ordering::Relaxed);
+        sync.set_signing(&on, Some(stored)).await;
+        assert_eq!((signing.counts(), sync.signing_follows), ((3, 0), 2));
     }
 
     #[tokio::test]

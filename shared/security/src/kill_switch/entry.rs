@@ -49,12 +49,12 @@ impl KillSwitch {
         }
     }
 
-    /// The entry in a field of [`REDIS_KEY`](super::REDIS_KEY). `None` where it cannot be read, is of another scope than the field, or has a version
-    /// that no change makes.
+    /// The entry in a field of [`REDIS_KEY`](super::REDIS_KEY), as bytes, since Redis has no other. `None` where it cannot be read, is of another
+    /// scope than the field, or has a version that no change makes.
     #[must_use]
-    pub fn of_field(field: &str, json: &str) -> Option<Self> {
-        let entry: Self = serde_json::from_str(json).ok()?;
-        (entry.scope.to_string() == field && entry.is_plausible()).then_some(entry)
+    pub fn of_field(field: &[u8], json: &[u8]) -> Option<Self> {
+        let entry: Self = serde_json::from_slice(json).ok()?;
+        (entry.scope.to_string().as_bytes() == field && entry.is_plausible()).then_some(entry)
     }
 
     /// Whether this entry replaces the stored one of its scope: its version is higher. A version for which two changes exist is a race of two
@@ -145,11 +145,14 @@ mod tests {
     fn entry_of_another_scope_or_with_a_forged_version_is_not_read() {
         let on = switch(KillSwitchScope::Platform, true, 7);
         let json = serde_json::to_string(&on).unwrap();
-        assert_eq!(KillSwitch::of_field("platform", &json), Some(on));
-        assert_eq!(KillSwitch::of_field("community:7", &json), None);
-        assert_eq!(KillSwitch::of_field("platform", "x"), None);
+        let of_field = |field: &str, json: &str| KillSwitch::of_field(field.as_bytes(), json.as_bytes());
+        assert_eq!(of_field("platform", &json), Some(on));
+        assert_eq!(of_field("community:7", &json), None);
+        assert_eq!(of_field("platform", "x"), None);
+        assert_eq!(of_field("platform", &json.replace("7,", "7.0,")), None);
+        assert_eq!(KillSwitch::of_field(b"platform", &[0xff]), None);
         let forged = serde_json::to_string(&switch(KillSwitchScope::Platform, true, u64::MAX)).unwrap();
-        assert_eq!(KillSwitch::of_field("platform", &forged), None);
+        assert_eq!(of_field("platform", &forged), None);
     }
 
     #[test]

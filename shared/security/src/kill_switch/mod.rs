@@ -15,7 +15,7 @@ mod signing;
 mod state;
 
 pub use entry::{KillSwitch, MAX_AHEAD};
-pub use proof::EndKey;
+pub use proof::{EndKey, ProvenBy};
 pub use scope::{KillSwitchScope, KillSwitchScopeError};
 pub use signing::{RevokeSigning, RevokeSigningError, RevokedSigning};
 pub use state::{ImplausibleVersion, KillSwitchState};

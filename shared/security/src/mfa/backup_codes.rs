@@ -1,12 +1,16 @@
 //! Backup codes, for a person whose phone is lost. Each is accepted once.
 //!
-//! A code has 80 random bits, so it is hashed as an API key is: a slow hash protects words that people choose, and adds nothing to a
-//! random text that no dictionary has. The hash includes the person's id, so that equal codes of two persons would differ.
+//! A code has 80 random bits, so a fast hash is enough: a slow one protects words that people choose, and adds nothing to a random text that no
+//! dictionary has. The hash has a key, which follows from the secret of the person's one-time codes: whoever can write to the database, and does not
+//! have `MFA_ENCRYPTION_KEY`, cannot store the hash of a code of their choice. It stays the same when that key is rotated. The hash includes the
+//! person's id, so that equal codes of two persons would differ.
 
 use std::fmt;
 
+use aws_lc_rs::hmac;
 use rand::RngExt as _;
-use sha2::{Digest as _, Sha256};
+
+use super::Totp;
 
 /// Number of codes that a person has at a time.
 pub const BACKUP_CODES: usize = 10;
@@ -16,8 +20,12 @@ const LENGTH: usize = 16;
 const GROUP: usize = 4;
 /// The alphabet of base32 in lower case: no 0 and 1, which look like letters.
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-/// Separates these hashes from every other use of SHA-256 here.
+/// Separates these hashes from every other use of the secret.
 const DOMAIN: &[u8] = b"arrakis backup code\0";
+/// The first byte of each hash. Hashes of an earlier build had no key and no such byte: they match no code.
+const FORM: u8 = 2;
+/// Bytes of a hash.
+pub const BACKUP_CODE_HASH_BYTES: usize = 33;
 
 /// A backup code in clear: `xxxx-xxxx-xxxx-xxxx`. It is shown once and not stored. `Debug` prints nothing of it.
 #[derive(Clone, PartialEq, Eq)]
@@ -52,14 +60,17 @@ impl BackupCode {
         &self.0
     }
 
-    /// The hash that is stored for this person.
+    /// The hash that is stored for this person, whose one-time codes have this secret.
     #[must_use]
-    pub fn hash(&self, user: u64) -> [u8; 32] {
-        let mut hash = Sha256::new();
+    pub fn hash(&self, user: u64, totp: &Totp) -> Vec<u8> {
+        let mut hash = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, totp.secret()));
         hash.update(DOMAIN);
-        hash.update(user.to_be_bytes());
+        hash.update(&user.to_be_bytes());
         hash.update(self.0.as_bytes());
-        hash.finalize().into()
+        let mut stored = Vec::with_capacity(BACKUP_CODE_HASH_BYTES);
+        stored.push(FORM);
+        stored.extend_from_slice(hash.sign().as_ref());
+        stored
     }
 
     fn grouped(letters: &str) -> Self {
@@ -99,11 +110,13 @@ mod tests {
     }
 
     #[test]
-    fn hash_depends_on_the_person_and_debug_has_no_code() {
-        let code = BackupCode::generate();
-        assert_eq!(code.hash(7), code.clone().hash(7));
-        assert_ne!(code.hash(7), code.hash(8));
-        assert_ne!(code.hash(7), BackupCode::generate().hash(7));
+    fn hash_depends_on_the_person_and_the_secret_and_debug_has_no_code() {
+        let (code, totp) = (BackupCode::generate(), Totp::generate());
+        assert_eq!(code.hash(7, &totp), code.clone().hash(7, &totp));
+        assert_eq!(code.hash(7, &totp).len(), BACKUP_CODE_HASH_BYTES);
+        assert_ne!(code.hash(7, &totp), code.hash(8, &totp));
+        assert_ne!(code.hash(7, &totp), code.hash(7, &Totp::generate()));
+        assert_ne!(code.hash(7, &totp), BackupCode::generate().hash(7, &totp));
         assert!(!format!("{code:?}").contains(code.expose()));
     }
 }

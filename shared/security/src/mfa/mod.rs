@@ -17,7 +17,7 @@ mod grant;
 mod operation;
 mod totp;
 
-pub use backup_codes::{BACKUP_CODES, BackupCode};
+pub use backup_codes::{BACKUP_CODE_HASH_BYTES, BACKUP_CODES, BackupCode};
 pub use cipher::{CipherError, CipherKeysError, SealedSecret, SecretCipher};
 pub use grant::GrantToken;
 pub use operation::{ProtectedOperation, ProtectedOperationError};

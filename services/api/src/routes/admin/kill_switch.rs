@@ -199,9 +199,10 @@ pub(crate) async fn turn_off_kill_switch(
 fn problem_of(error: TurnOffError) -> Problem {
     let detail = error.to_string();
     match error {
-        TurnOffError::NotPermitted(_) | TurnOffError::NoCredential | TurnOffError::TurnedOnAgain { .. } => {
-            Problem::new(ProblemKind::KillSwitchRefused, detail)
-        }
+        TurnOffError::NotPermitted(_)
+        | TurnOffError::NoCredential
+        | TurnOffError::TurnedOnAgain { .. }
+        | TurnOffError::TurnedOffMeanwhile { .. } => Problem::new(ProblemKind::KillSwitchRefused, detail),
         TurnOffError::NoSecondFactors => Problem::new(ProblemKind::MfaNotConfigured, detail),
         TurnOffError::NoDatabase => Problem::unavailable(detail),
         TurnOffError::Database(error) => error.into(),

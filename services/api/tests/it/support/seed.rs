@@ -114,13 +114,12 @@ impl TestApi {
         let (totp, codes) = (Totp::generate(), BackupCode::generate_all());
         let before = OffsetDateTime::now_utc() - Duration::minutes(5);
         let sealed = cipher.seal(user.get(), totp.secret()).unwrap();
-        let hashes: Vec<[u8; 32]> = codes.iter().map(|code| code.hash(user.get())).collect();
         let mut tx = self.database.global().await.unwrap();
         assert!(tx.mfa().begin(user, &sealed, before).await.unwrap());
         let code = totp.code_at(before);
         let outcome = confirm(&mut tx, &cipher, user, &code, before).await.unwrap();
         assert_eq!(outcome, MfaOutcome::Accepted);
-        assert!(tx.mfa().replace_backup_codes(user, &hashes).await.unwrap());
+        assert!(tx.mfa().replace_backup_codes(&cipher, user, &codes).await.unwrap());
         tx.commit().await.unwrap();
         (totp, codes)
     }

@@ -48,8 +48,8 @@ pub(super) enum KillSwitchTask {
     On(On),
     /// Ends the kill switch, with a code of your second factor
     Off(Off),
-    /// Prints the state in PostgreSQL, in Redis and at each discord-proxy; exit code 1 while it is on, a replica differs or does not respond, or
-    /// what follows has not succeeded
+    /// Prints the state in PostgreSQL, in Redis and at each discord-proxy; exit code 1 while it is on, a replica differs or does not respond,
+    /// Redis has no readable state, or what follows has not succeeded
     Status {
         /// Print one JSON object
         #[arg(long)]
@@ -177,13 +177,10 @@ impl Off {
         let status = Box::pin(control.status()).await;
         if is_off_everywhere(&status) {
             report("the kill switch is off already: no code is needed, and nothing was changed");
-            if self.json {
-                print_json(&json!({"version": version(&status), "steps": []}))?;
-            }
-            return Ok(ExitCode::SUCCESS);
+            return self.unchanged(version(&status));
         }
-        let code = match self.mfa {
-            Some(code) => code,
+        let code = match &self.mfa {
+            Some(code) => code.clone(),
             None => read_code("Code of your second factor:")?,
         };
         require_form(&code)?;
@@ -192,11 +189,24 @@ impl Off {
             code: code.trim(),
             reason: &self.reason,
         };
-        match Box::pin(control.turn_off(config.cipher.as_ref(), request)).await {
+        let ended = Box::pin(control.turn_off(config.cipher.as_ref(), request)).await;
+        if let Err(error @ TurnOffError::TurnedOffMeanwhile { version, .. }) = &ended {
+            report(error);
+            return self.unchanged(*version);
+        }
+        match ended {
             Ok(result) => print_report(&result, self.json, &AFTER_OFF),
             Err(TurnOffError::Refused(outcome)) => Err(anyhow::Error::msg(refusal(outcome, self.user))),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The kill switch is off, and not by this command.
+    fn unchanged(&self, version: u64) -> anyhow::Result<ExitCode> {
+        if self.json {
+            print_json(&json!({"version": version, "steps": []}))?;
+        }
+        Ok(ExitCode::SUCCESS)
     }
 }
 

@@ -56,7 +56,7 @@ pub(super) fn print_status(
     if as_json {
         let places: Vec<Value> = places.iter().map(|(name, state)| place_json(name, state)).collect();
         print_json(&json!({
-            "is_on": is_on, "is_consistent": is_consistent, "pending": status.pending, "places": places, "permissions_to_sign": signing,
+            "is_on": is_on, "is_consistent": is_consistent, "pending": status.pending, "problems": status.problems, "places": places, "permissions_to_sign": signing,
         }))?;
     } else {
         print(if is_on {
@@ -71,8 +71,13 @@ pub(super) fn print_status(
         for pending in &status.pending {
             print(format_args!("pending: {pending}; the workers repeat it"))?;
         }
+        for problem in &status.problems {
+            print(format_args!("problem: {problem}"))?;
+        }
     }
-    Ok(exit_code(!is_on && is_consistent && status.pending.is_empty()))
+    // A worker removes what cannot be read; while it is there, Redis confirms nothing.
+    let is_settled = status.pending.is_empty() && status.problems.is_empty() && status.redis.is_ok();
+    Ok(exit_code(!is_on && is_consistent && is_settled))
 }
 
 fn signing(status: &KillSwitchStatus, revokes_signing: bool) -> &'static str {

@@ -413,6 +413,24 @@ impl Platform {
         panic!("the table was not locked");
     }
 
+    /// Waits until a connection to the database of the test waits for a lock.
+    pub async fn lock_is_awaited(&self) {
+        let statement = "do $$
+            begin
+                for attempt in 1..400 loop
+                    perform pg_stat_clear_snapshot();
+                    if exists (select from pg_locks l join pg_stat_activity a using (pid)
+                                where not l.granted and a.datname = current_database()) then
+                        return;
+                    end if;
+                    perform pg_sleep(0.025);
+                end loop;
+                raise exception 'no connection waits for a lock';
+            end
+            $$";
+        self.sql(statement).await;
+    }
+
     /// Runs SQL with the worker's login.
     pub async fn sql(&self, statement: &str) {
         let arguments = [
