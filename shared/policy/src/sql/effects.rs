@@ -136,7 +136,7 @@ fn is_before_a_name(words: &[Word]) -> bool {
         at.is_some_and(|at| words[at].is_keyword(wanted))
     };
     // These are reserved: without quotes they are no name.
-    if last(1, &["on", "references", "from"]) || (last(1, &["to"]) && !last(2, &["rename"])) {
+    if last(1, &["on", "only", "references", "from", "analyze"]) || (last(1, &["to"]) && !last(2, &["rename"])) {
         return true;
     }
     let kind = match (last(1, &["exists"]), last(2, &["if"]), last(2, &["not"])) {

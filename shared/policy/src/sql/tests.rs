@@ -407,6 +407,7 @@ fn ordinary_statements_with_names_are_read() {
         "create materialized view sizes as select relname from pg_class",
         "do $$ begin perform set_config('app.tenant', x::text, true); end $$",
         "do $$ begin execute pg_catalog.format('create index %I on public.%I (%I)', a, b, c); end $$",
+        "do $$ declare t regclass; begin execute format('alter table only %s force row level security', t); execute 'analyze ' || t; end $$",
         "do $$ begin execute format('alter table if exists %I add column a int', t); end $$",
         "do $$ begin execute format('alter table %I add constraint %I check (a > 0)', t, c); end $$",
         "do $$ begin execute format('grant select on %I to %I', t, r); end $$",
