@@ -353,7 +353,7 @@ fn format(arguments: &[&[Token]], context: &[&[Token]]) -> Option<String> {
         next += 1;
         match kind {
             'I' => text.push_str(&identifier(value(argument, context))),
-            'L' => text.push_str(&literal(value(argument, context))),
+            'L' => text.push_str(&literal(value(argument, context).as_deref())),
             's' => text.push_str(&value(argument, context)?),
             // Widths.
             _ => return None,
@@ -375,7 +375,7 @@ fn identifier(name: Option<String>) -> String {
 }
 
 /// What `%L` is replaced by.
-fn literal(text: Option<String>) -> String {
+fn literal(text: Option<&str>) -> String {
     match text {
         Some(text) if !text.contains([ANY, '\\']) => format!("'{}'", text.replace('\'', "''")),
         _ => format!("'{ANY}'"),

@@ -68,7 +68,7 @@ pub(super) fn add_words(text: &str, place: Place, words: &mut Vec<Word>) {
     }
 }
 
-/// Adds the words of a name in quotes.
+/// Adds the words of a name: it is in quotes, or has characters that no keyword has.
 pub(super) fn add_quoted(text: &str, place: Place, words: &mut Vec<Word>) {
     let from = words.len();
     if place == Place::Name {
@@ -88,13 +88,14 @@ pub(super) fn add_word(part: &str, place: Place, words: &mut Vec<Word>) {
     if part.is_empty() || part.len() > MAX_WORD {
         return;
     }
-    words.push(if !part.contains(ANY) {
+    let word = if !part.contains(ANY) {
         Word::Known(part.to_ascii_lowercase())
     } else if place == Place::Name || (place == Place::AfterWord && is_before_a_name(words)) {
         Word::Name(UNKNOWN_NAME.to_owned())
     } else {
         Word::Any
-    });
+    };
+    words.push(word);
 }
 
 /// Kinds of objects whose name has no effect. Not functions and types: what the check relies on could get another meaning.

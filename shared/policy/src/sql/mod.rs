@@ -347,8 +347,8 @@ impl Scan {
             for words in [&mut plain, &mut all] {
                 match token {
                     Token::Word(text) if place == Place::Name => effects::add_word(text, place, words),
-                    Token::Word(text) => effects::add_words(text, place, words),
-                    Token::Quoted(text) => effects::add_quoted(text, place, words),
+                    Token::Word(text) if is_keyword(text) => effects::add_words(text, place, words),
+                    Token::Word(text) | Token::Quoted(text) => effects::add_quoted(text, place, words),
                     Token::Literal(_) | Token::Body(_) | Token::Symbol(_) => {}
                 }
             }
@@ -365,6 +365,12 @@ impl Scan {
         effects::of_sequences(&all, effects);
         plain.contains(&Word::Any)
     }
+}
+
+/// Whether a word can be a keyword: it has the characters of one, or is not known.
+fn is_keyword(word: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    word.bytes().all(is_part) || word.contains(effects::ANY)
 }
 
 /// Where the word at this index is. Before a bracket, a name can be that of a function, except after some words.

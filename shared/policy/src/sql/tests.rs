@@ -347,6 +347,16 @@ fn statements_that_are_put_together_are_found_behind_what_hides_them() {
             "",
         ),
         ("", "do $$ declare x oid.a%type := D; begin execute x; end $$", ""),
+        (
+            "",
+            "do $$ begin execute format('alter table onlyé %I force row level security', a); end $$",
+            "",
+        ),
+        (
+            "",
+            "do $$ begin execute format('alter table only$ %I force row level security', a); end $$",
+            "",
+        ),
         // Functions that run their arguments.
         ("", "select \"dblink_exec\"('dbname=x', D)", ""),
         ("", "select \"query_to_xml\"(D, true, true, '')", ""),
