@@ -148,6 +148,9 @@ pub(crate) fn is_open(value: &Value) -> bool {
 
 /// Whether an object is a rule for outgoing traffic, by its type or direction.
 fn is_outgoing(object: &serde_json::Map<String, Value>) -> bool {
+    if object.get("egress") == Some(&Value::Bool(true)) {
+        return true;
+    }
     ["type", "direction"].into_iter().any(|name| {
         let direction = object.get(name).and_then(Value::as_str).unwrap_or_default();
         ["egress", "outbound"]
@@ -324,6 +327,7 @@ mod tests {
             json!("rate(1/2)"),
             json!({"ingress": [{"cidr_blocks": ["10.0.0.0/8"]}], "egress": [{"cidr_blocks": ["0.0.0.0/0"]}]}),
             json!({"type": "egress", "cidr_blocks": ["0.0.0.0/0"]}),
+            json!({"egress": true, "cidr_block": "0.0.0.0/0"}),
             json!({"direction": "Outbound", "destination_address_prefix": "*"}),
             json!({"start_ip_address": "10.0.0.1", "end_ip_address": "10.0.0.9"}),
         ] {

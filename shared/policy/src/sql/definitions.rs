@@ -94,6 +94,8 @@ fn creates(after: &[Token]) -> bool {
         "type" => shadows || after_name.first().is_some_and(|next| next.is_symbol('(')),
         "aggregate" => shadows || names(is_running),
         "table" => has("foreign") || name.is_some_and(|name| NAME_TYPES.contains(&name)),
+        // A rule `_RETURN` makes a view of a table.
+        "rule" => names(|name| CATALOGS.contains(&name)),
         "view" => {
             name.is_some_and(|name| NAME_TYPES.contains(&name))
                 || (!has("materialized") && names(|name| CATALOGS.contains(&name)))

@@ -382,6 +382,11 @@ fn statements_that_are_put_together_are_found_behind_what_hides_them() {
             "update f.pg_class set a = false",
             "",
         ),
+        (
+            "create rule \"_RETURN\" as on select to v do instead select * from pg_class; ",
+            "update v set a = false",
+            "",
+        ),
         // Another reading of literals.
         ("set standard_conforming_strings = off; ", "select 1", ""),
         (
