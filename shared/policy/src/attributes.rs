@@ -14,6 +14,9 @@ use crate::sql::{self, Effect};
 /// Attributes that are shown to people, of every type.
 const DESCRIPTIONS: &[&str] = &["description", "comment", "notes", "tags", "tags_all", "labels"];
 
+/// Attributes with SQL that run when their resource is deleted. The others ran when it was created.
+const ON_DELETION: &[&str] = &["revert", "delete_script", "delete_sql", "migration"];
+
 /// The type whose attribute is the body of a function.
 const FUNCTION: &str = "postgresql_function";
 
@@ -30,8 +33,18 @@ pub(crate) struct AttributeEffects {
 }
 
 impl AttributeEffects {
-    /// Adds the effects of the attributes of a resource.
+    /// Adds the effects of the attributes of a resource that is created, changed or read.
     pub(crate) fn add(&mut self, kind: &str, attributes: &Value) {
+        self.add_where(kind, attributes, |_| true);
+    }
+
+    /// Adds the effects of the attributes of a resource that is deleted.
+    pub(crate) fn add_deleted(&mut self, kind: &str, attributes: &Value) {
+        self.add_where(kind, attributes, |name| ON_DELETION.contains(&name));
+    }
+
+    /// Adds the effects of attributes. SQL in those that `runs` names is judged as a migration.
+    fn add_where(&mut self, kind: &str, attributes: &Value, runs: fn(&str) -> bool) {
         let Value::Object(entries) = attributes else {
             add_texts(attributes, &mut self.run);
             return;
@@ -41,7 +54,7 @@ impl AttributeEffects {
         let stored = protected::stored_content(&kind);
         for (name, value) in entries {
             self.run.extend(sql::of_text(name));
-            if sql.contains(name) && kind != FUNCTION {
+            if sql.contains(name) && kind != FUNCTION && runs(name) {
                 add_sql(value, &mut self.run);
                 add_texts(value, &mut self.run);
             } else if stored.contains(name) || DESCRIPTIONS.contains(&name.as_str()) {
@@ -50,7 +63,7 @@ impl AttributeEffects {
                 add_texts(value, &mut self.run);
             }
         }
-        if kind == FUNCTION {
+        if kind == FUNCTION && runs("body") {
             let text = |name: &str| entries.get(name).and_then(Value::as_str).unwrap_or_default();
             // The provider's default.
             let language = if text("language").is_empty() {

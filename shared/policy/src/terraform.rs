@@ -219,7 +219,7 @@ fn read_change(text: &str, budget: &Budget) -> Result<Change, String> {
     let mut effects = AttributeEffects::default();
     effects.add(&kind, &after);
     if deletes {
-        effects.add(&kind, &before);
+        effects.add_deleted(&kind, &before);
     }
     let effects = effects.finish();
     let is_update = actions.iter().any(|action| action == "update");

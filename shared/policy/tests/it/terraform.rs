@@ -185,6 +185,30 @@ fn attributes_with_sql_are_judged_as_migrations() {
 }
 
 #[test]
+fn sql_of_a_deleted_resource_is_judged_if_its_deletion_runs_it() {
+    let dynamic = "do $$ begin execute x; end $$";
+    let deleted = |kind: &str, before: Value| {
+        let mut deleted = change(kind, &["delete"]);
+        deleted["change"]["before"] = before;
+        deleted["change"]["after"] = json!(null);
+        check_plan(&plan_of(&[deleted]))
+    };
+    assert_blocked_by(
+        &deleted("mysql_sql", json!({"delete_sql": dynamic})),
+        "unknown_statement",
+    );
+    for (kind, before) in [
+        ("mysql_sql", json!({"create_sql": dynamic})),
+        (
+            "postgresql_function",
+            json!({"name": "f", "body": "begin execute x; end"}),
+        ),
+    ] {
+        assert_warned_by(&deleted(kind, before), "delete");
+    }
+}
+
+#[test]
 fn statements_in_lists_and_in_base64_are_found() {
     let encoded = "cHNxbCAtYyAnYWx0ZXIgdGFibGUgdCBkaXNhYmxlIHJvdyBsZXZlbCBzZWN1cml0eSc=";
     for (kind, after) in [
