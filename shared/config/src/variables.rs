@@ -155,6 +155,7 @@ const TELEGRAM: &[Service] = &[Service::Telegram];
 const INTERACTIONS: &[Service] = &[Service::Interactions];
 const GAIB: &[Service] = &[Service::Gaib];
 const POLICY: &[Service] = &[Service::Policy];
+const API_AND_POLICY: &[Service] = &[Service::Api, Service::Policy];
 const GAIB_AND_POLICY: &[Service] = &[Service::Gaib, Service::Policy];
 const WORKER_AND_API: &[Service] = &[Service::Worker, Service::Api];
 const TO_PROXY: &[Service] = &[Service::Worker, Service::Api, Service::Gaib];
@@ -510,8 +511,9 @@ variables! {
         "people who request plans of infrastructure and decide about them, separated by commas: a name, and the ids of the account at Discord and at \
          Slack; a person without an account only requests; without it nothing is submitted");
     /// Risk score from which a second factor is needed.
-    APPROVAL_MFA_FROM_RISK = Variable::defaulted("APPROVAL_MFA_FROM_RISK", API, "70",
-        "risk score of a plan, 0 to 100, from which its approval needs a second factor; 101: never");
+    APPROVAL_MFA_FROM_RISK = Variable::defaulted("APPROVAL_MFA_FROM_RISK", API_AND_POLICY, "70",
+        "risk score of a plan, 0 to 100, from which its approval needs a second factor; 101: never; for arrakis-policy the default of --mfa-from-risk: an \
+         approval of this risk without one is refused");
     /// Channel of approvals at Discord.
     DISCORD_APPROVALS_CHANNEL = Variable::optional("DISCORD_APPROVALS_CHANNEL", WORKER, "123456789012345678",
         "id of the channel of Discord in which plans are shown for approval; the bot needs View Channel, Send Messages, Embed Links and Read Message \

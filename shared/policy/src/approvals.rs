@@ -1,7 +1,7 @@
 //! `arrakis-policy submit` and `wait`: a pipeline submits a plan that needs an approval, and waits for the decision of a person.
 //!
-//! Owns what is submitted, and the exit codes. Decides nothing: who may approve, and whether a code is needed, is the api's. What is submitted is
-//! judged before, not taken from a file that somebody may have edited. An approval counts for the plan whose bytes were submitted, so `wait` reads the
+//! Owns what is submitted, and the exit codes. Decides nothing: who may approve is the api's. Whether a second factor is needed follows from the risk
+//! score here too, since the api is not trusted. What is submitted is judged before, not taken from a file that somebody may have edited. An approval counts for the plan whose bytes were submitted, so `wait` reads the
 //! plan again and compares its SHA-256; a pipeline applies this file. Only a record that a trusted key has signed approves.
 
 mod api;
@@ -25,6 +25,7 @@ use self::api::{Api, ApiArguments, Failure, PAUSE, note};
 use crate::inputs::InputArguments;
 use crate::record::{check_approval, check_record};
 use crate::report::{Report, Verdict, printable};
+use crate::risk;
 
 /// Exit code: the time given to wait is over, and nobody has decided.
 const NEEDS_APPROVAL: u8 = Verdict::NeedsApproval.exit_code();
@@ -95,12 +96,33 @@ struct WaitingArguments {
     /// Accept an approval whose record is not signed, in a deployment without a signing key
     #[arg(long)]
     unsigned: bool,
+    /// Risk score from which an approval counts with a second factor only, as at the api; 101: never
+    #[arg(
+        long,
+        value_name = "SCORE",
+        env = "APPROVAL_MFA_FROM_RISK",
+        default_value_t = risk::HIGH,
+        value_parser = clap::value_parser!(u8).range(0..=101)
+    )]
+    mfa_from_risk: u8,
     /// Print the approval as JSON
     #[arg(long)]
     json: bool,
 }
 
 impl WaitingArguments {
+    /// Checks that an approval of this risk needs a second factor. Whoever writes the row of the approval chooses both.
+    fn check_second_factor(&self, approval: &ApprovalView) -> Result<(), String> {
+        if approval.risk_score >= self.mfa_from_risk && !approval.needs_mfa {
+            return Err(format!(
+                "the approval {} needs no second factor, although its risk score is {}: somebody else stored it, or APPROVAL_MFA_FROM_RISK of the api \
+                 is higher than the {} of this command; submit the plan with a new request id",
+                approval.id, approval.risk_score, self.mfa_from_risk
+            ));
+        }
+        Ok(())
+    }
+
     /// The keys whose signatures count.
     fn keys(&self) -> Result<TrustedKeys, String> {
         if self.trusted_keys.is_empty() && !self.unsigned {
@@ -155,11 +177,13 @@ pub fn submit(arguments: &SubmitArguments, judged: Report) -> Result<u8, String>
     block_on(async {
         let submitted = api.submit(&body).await?;
         check_submitted(&submitted, &body)?;
+        arguments.waiting.check_second_factor(&submitted)?;
         if !arguments.wait {
             print(&submitted, arguments.waiting.json, || submitted.id.to_string())?;
             return Ok(NEEDS_APPROVAL);
         }
-        wait_for(&api, submitted.id, &digest, &arguments.waiting).await
+        let is_submitted = |approval: &ApprovalView| check_submitted(approval, &body);
+        wait_for(&api, submitted.id, &arguments.waiting, is_submitted).await
     })
 }
 
@@ -184,11 +208,17 @@ fn not_submitted(report: &Report) -> u8 {
 pub fn wait(arguments: &WaitArguments) -> Result<u8, String> {
     let digest = digest(&arguments.plan)?;
     let api = Api::new(&arguments.api)?;
-    block_on(wait_for(&api, arguments.id, &digest, &arguments.waiting))
+    let is_of_plan = |approval: &ApprovalView| check_approval(approval, arguments.id, &digest);
+    block_on(wait_for(&api, arguments.id, &arguments.waiting, is_of_plan))
 }
 
-/// Waits for the decision about the plan with this SHA-256.
-async fn wait_for(api: &Api, id: Uuid, digest: &str, waiting: &WaitingArguments) -> Result<u8, String> {
+/// Waits for the decision. `check` refuses an approval that is not the expected one, each time that it is read.
+async fn wait_for(
+    api: &Api,
+    id: Uuid,
+    waiting: &WaitingArguments,
+    check: impl Fn(&ApprovalView) -> Result<(), String>,
+) -> Result<u8, String> {
     let keys = waiting.keys()?;
     let until = Instant::now() + Duration::from_secs(u64::from(waiting.timeout_minutes) * 60);
     note(&format!(
@@ -199,7 +229,8 @@ async fn wait_for(api: &Api, id: Uuid, digest: &str, waiting: &WaitingArguments)
     loop {
         match api.read(id).await {
             Ok(approval) => {
-                check_approval(&approval, id, digest)?;
+                check(&approval)?;
+                waiting.check_second_factor(&approval)?;
                 let code = exit_code(&approval, waiting.unsigned, &keys)?;
                 if code != NEEDS_APPROVAL || Instant::now() >= until {
                     print(&approval, waiting.json, || outcome(&approval, code))?;
@@ -279,12 +310,14 @@ fn stricter(judged: &Report, given: Report) -> Result<Report, String> {
 fn check_submitted(approval: &ApprovalView, body: &SubmitApproval) -> Result<(), String> {
     check_approval(approval, body.request_id, &body.plan_sha256)?;
     let is_stored = approval.risk_score == body.risk_score
+        && approval.risk_reasons == body.risk_reasons
         && approval.verdict == body.verdict
+        && approval.title.trim() == body.title.trim()
         && approval.requester.eq_ignore_ascii_case(&body.requester);
     if is_stored {
         Ok(())
     } else {
-        Err("the api stored another risk, verdict or requester than was submitted".to_owned())
+        Err("the api stored another title, risk, verdict or requester than was submitted".to_owned())
     }
 }
 

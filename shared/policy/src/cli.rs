@@ -23,7 +23,7 @@ Exit codes of check: 0 passed; 1 error of the command, such as a path that does 
 Exit codes of submit and wait: as those of check, with 0 also for an approved plan, and 4 for an approval that has lapsed.
 A pipeline continues on 0 only: every other code, also that of a killed process, is no pass.
 Exit codes of test: 0 all tests passed; 1 a test failed or there is none.
-Environment: INFRACOST_API_KEY, INFRACOST_API_URL, POLICY_COST_CACHE, POLICY_METRICS_FILE; of submit and wait ARRAKIS_API_URL, ARRAKIS_API_KEY, APPROVAL_TRUSTED_KEYS.";
+Environment: INFRACOST_API_KEY, INFRACOST_API_URL, POLICY_COST_CACHE, POLICY_METRICS_FILE; of submit and wait ARRAKIS_API_URL, ARRAKIS_API_KEY, APPROVAL_TRUSTED_KEYS, APPROVAL_MFA_FROM_RISK.";
 
 /// Checks plans of Terraform and gaib before they are applied.
 #[derive(Debug, Parser)]

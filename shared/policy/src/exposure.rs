@@ -132,14 +132,31 @@ fn leaves(value: &Value) -> BTreeMap<String, &Value> {
     found
 }
 
-/// Whether a value opens a network to a large part of all addresses.
+/// Whether a value opens a network to a large part of all addresses. Rules for outgoing traffic do not.
 pub(crate) fn is_open(value: &Value) -> bool {
     match value {
         Value::String(text) => is_open_text(text),
         Value::Array(items) => items.iter().any(is_open),
-        Value::Object(object) => is_open_range(object) || object.values().any(is_open),
+        Value::Object(object) if is_outgoing(object) => false,
+        Value::Object(object) => {
+            let incoming = object.iter().filter(|(name, _)| !name.starts_with("egress"));
+            is_open_range(object) || incoming.map(|(_, value)| value).any(is_open)
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
+}
+
+/// Whether an object is a rule for outgoing traffic, by its type or direction.
+fn is_outgoing(object: &serde_json::Map<String, Value>) -> bool {
+    if object.get("egress") == Some(&Value::Bool(true)) {
+        return true;
+    }
+    ["type", "direction"].into_iter().any(|name| {
+        let direction = object.get(name).and_then(Value::as_str).unwrap_or_default();
+        ["egress", "outbound"]
+            .iter()
+            .any(|outgoing| direction.eq_ignore_ascii_case(outgoing))
+    })
 }
 
 /// Length of a prefix that is open: no private network is larger than one of 8 bits.
@@ -297,6 +314,7 @@ mod tests {
             json!("2000::/3"),
             json!("*"),
             json!("Internet"),
+            json!({"type": "ingress", "cidr_blocks": ["0.0.0.0/0"], "egress": []}),
             json!({"start_ip_address": "0.0.0.0", "end_ip_address": "255.255.255.255"}),
             json!({"start_ip_address": "0.0.0.0", "end_ip_address": "0.0.0.0"}),
         ] {
@@ -307,6 +325,10 @@ mod tests {
             json!("fc00::/7"),
             json!("any"),
             json!("rate(1/2)"),
+            json!({"ingress": [{"cidr_blocks": ["10.0.0.0/8"]}], "egress": [{"cidr_blocks": ["0.0.0.0/0"]}]}),
+            json!({"type": "egress", "cidr_blocks": ["0.0.0.0/0"]}),
+            json!({"egress": true, "cidr_block": "0.0.0.0/0"}),
+            json!({"direction": "Outbound", "destination_address_prefix": "*"}),
             json!({"start_ip_address": "10.0.0.1", "end_ip_address": "10.0.0.9"}),
         ] {
             assert!(!is_open(&closed), "{closed}");

@@ -9,7 +9,7 @@
 //! | [`terraform`], [`gaib`], [`plan`] | formats of plans, input of the policies |
 //! | [`files`], `inputs` | the files that the command line names: plans, estimates, policies, migrations |
 //! | [`engine`], [`protected`] | evaluation of Rego, the types that hold data |
-//! | [`sql`] | SQL that disables row-level security |
+//! | [`sql`], `attributes` | SQL that disables row-level security, in migrations and in attributes |
 //! | [`cost`], [`estimate`] | Infracost: its reports, its API |
 //! | [`finding`], [`risk`], [`report`] | results of rules, the score, the result |
 //! | [`approvals`], `record` | `submit` and `wait`: requests to the api, verification of the signed decision |
@@ -20,6 +20,7 @@
 
 mod address;
 pub mod approvals;
+mod attributes;
 mod check;
 pub mod cli;
 pub mod cost;

@@ -4,6 +4,7 @@
 //! stays in the list: old states still have it. To add one: a line there.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -16,6 +17,7 @@ struct Document {
     protected: Vec<Provider>,
     guarded: BTreeMap<String, String>,
     sql_attributes: BTreeMap<String, Vec<String>>,
+    stored_content: BTreeMap<String, Vec<String>>,
 }
 
 /// Types of one provider.
@@ -36,6 +38,7 @@ fn document() -> Document {
         protected: Vec::new(),
         guarded: BTreeMap::new(),
         sql_attributes: BTreeMap::new(),
+        stored_content: BTreeMap::new(),
     })
 }
 
@@ -43,6 +46,26 @@ fn document() -> Document {
 #[must_use]
 pub fn providers() -> Vec<Provider> {
     document().protected
+}
+
+/// The document for the attributes of each change, read once.
+static DOCUMENT: LazyLock<Document> = LazyLock::new(document);
+
+/// Attributes of a resource type that have SQL. The program of `external` is no SQL.
+pub(crate) fn sql_attributes(kind: &str) -> &'static [String] {
+    match kind {
+        "external" => &[],
+        _ => attributes(&DOCUMENT.sql_attributes, kind),
+    }
+}
+
+/// Attributes of a resource type whose content is stored and not run.
+pub(crate) fn stored_content(kind: &str) -> &'static [String] {
+    attributes(&DOCUMENT.stored_content, kind)
+}
+
+fn attributes<'a>(types: &'a BTreeMap<String, Vec<String>>, kind: &str) -> &'a [String] {
+    types.get(kind).map(Vec::as_slice).unwrap_or_default()
 }
 
 /// The document that the built-in policies read as `data.arrakis`.

@@ -8,9 +8,10 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::address;
+use crate::attributes::{AttributeEffects, add_texts};
 use crate::exposure::{Exposure, is_open, names_everybody};
 use crate::finding::Counts;
-use crate::json::{Budget, entries, field, for_each_text, items, raw_field};
+use crate::json::{Budget, entries, field, items, raw_field};
 use crate::mask::mask;
 use crate::plan::Plan;
 use crate::sql::{self, Effect};
@@ -215,24 +216,25 @@ fn read_change(text: &str, budget: &Budget) -> Result<Change, String> {
     if deletes && MANIFEST_TYPES.contains(&kind.as_str()) && !types.iter().any(|kind| kind.starts_with("manifest:")) {
         types.push("manifest:".to_owned());
     }
-    let mut effects = Vec::new();
-    let mut scan = |text: &str| effects.extend(sql::of_text(text));
-    for_each_text(&after, &mut scan);
+    let mut effects = AttributeEffects::default();
+    effects.add(&kind, &after);
     if deletes {
-        for_each_text(&before, &mut scan);
+        effects.add_deleted(&kind, &before);
     }
-    effects.sort_unstable();
-    effects.dedup();
+    let effects = effects.finish();
     let is_update = actions.iter().any(|action| action == "update");
     let exposure = if is_update {
         Exposure::of(&before, &after)
     } else {
         Exposure::default()
     };
-    let (is_open, names_everybody) = (is_open(&after), names_everybody(&after));
+    // Outgoing traffic opens nothing to others.
+    let is_open = !kind.contains("egress") && is_open(&after);
+    let names_everybody = names_everybody(&after);
     mask(&mut before, &value("before_sensitive")?);
     mask(&mut after, &value("after_sensitive")?);
-    let effects: Vec<_> = effects.into_iter().map(describe).collect();
+    let stored = effects.stored.into_iter().map(describe_stored);
+    let effects: Vec<_> = effects.run.into_iter().map(describe).chain(stored).collect();
     let input = json!({
         "address": address,
         "previous_address": previous_address,
@@ -263,6 +265,12 @@ fn read_change(text: &str, budget: &Budget) -> Result<Change, String> {
 
 fn describe(effect: Effect) -> Value {
     json!({ "rule": effect.rule(), "block": effect.is_block(), "msg": effect.describe() })
+}
+
+/// An effect of a text that is stored or shown: somebody could run it later, and it can be prose.
+fn describe_stored(effect: Effect) -> Value {
+    let message = format!("{}, in a text that is stored or shown", effect.describe());
+    json!({ "rule": effect.rule(), "block": false, "msg": message })
 }
 
 /// Names of the attributes that are unknown, in whole or in part.
@@ -389,7 +397,7 @@ impl Provisioners {
                 for (key, item) in object {
                     if key == "provisioners" {
                         self.count += item.as_array().map_or(1, Vec::len);
-                        for_each_text(item, &mut |text| self.effects.extend(sql::of_text(text)));
+                        add_texts(item, &mut self.effects);
                         let provisioners = item.as_array().map_or(std::slice::from_ref(item), Vec::as_slice);
                         if provisioners.iter().any(runs_unknown) {
                             self.unknown.push(configured_resource(object));
@@ -415,7 +423,7 @@ fn read_invocation(text: &str, budget: &Budget) -> Result<Value, String> {
     let values = raw_field(&entries, "config_values").unwrap_or("null");
     let values = budget.read(values).map_err(|error| format!("config_values: {error}"))?;
     let mut effects = Vec::new();
-    for_each_text(&values, &mut |text| effects.extend(sql::of_text(text)));
+    add_texts(&values, &mut effects);
     effects.sort_unstable();
     effects.dedup();
     Ok(json!({

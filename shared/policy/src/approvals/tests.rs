@@ -77,6 +77,7 @@ fn waiting(signer: &LocalSigner) -> WaitingArguments {
         trusted_keys: vec![signer.public_key()],
         timeout_minutes: 0,
         unsigned: false,
+        mfa_from_risk: risk::HIGH,
         json: true,
     }
 }
@@ -99,8 +100,11 @@ fn signed(signer: &LocalSigner, digest: &str) -> Value {
         "risk_score": 40, "requester": "chani", "submitted_by": "api-key:1", "needs_mfa": false,
         "submitted_at": "2026-12-01T10:00:00Z", "state": "approved", "decided_by": "stilgar", "via": "slack", "account": "U1",
         "second_factor": false, "decided_at": "2026-12-01T11:00:00Z",
-    })
-    .to_string();
+    });
+    signed_record(signer, &record.to_string())
+}
+
+fn signed_record(signer: &LocalSigner, record: &str) -> Value {
     let signature = block_on(async {
         let signature = signer.sign_for(SigningPurpose::Approval, record.as_bytes()).await;
         signature.map_err(|error| error.to_string())
@@ -252,12 +256,21 @@ fn finding() -> Finding {
     }
 }
 
+/// The answer of the api to the submission of a report.
+fn stored(report: &Report, digest: &str) -> Value {
+    let mut stored = approval("pending", digest, &Value::Null);
+    stored["title"] = json!("Production");
+    stored["risk_score"] = json!(report.risk.score);
+    stored["risk_reasons"] = json!(reasons(report));
+    stored["needs_mfa"] = json!(report.risk.score >= risk::HIGH);
+    stored
+}
+
 #[test]
 fn plan_that_needs_an_approval_is_submitted_with_its_digest() {
     let (_folder, path, digest) = plan();
     let report = report(&digest, Vec::new(), vec![finding()]);
-    let mut stored = approval("pending", &digest, &Value::Null);
-    stored["risk_score"] = json!(report.risk.score);
+    let stored = stored(&report, &digest);
     let api = ApiDouble::start(vec![(503, json!({})), (200, stored)]);
     let code = submit(&submission(&api, &path), report);
     assert_eq!(code, Ok(2));
@@ -358,14 +371,61 @@ fn answer_that_is_not_what_was_submitted_is_an_error() {
         ("plan_sha256", json!("00".repeat(32))),
         ("id", json!(Uuid::from_u128(8))),
         ("risk_score", json!(0)),
+        ("risk_reasons", json!(["+5 less"])),
+        ("title", json!("Test")),
         ("requester", json!("duncan")),
     ] {
-        let mut stored = approval("pending", &digest, &Value::Null);
-        stored["risk_score"] = json!(report.risk.score);
+        let mut stored = stored(&report, &digest);
         stored[field] = value;
         let api = ApiDouble::start(vec![(200, stored)]);
         assert!(submit(&submission(&api, &path), report.clone()).is_err(), "{field}");
     }
+}
+
+#[test]
+fn approval_of_high_risk_without_a_second_factor_is_no_pass() {
+    let (_folder, path, digest) = plan();
+    let severe = Finding { risk: 80, ..finding() };
+    let high = report(&digest, Vec::new(), vec![severe]);
+    assert!(high.risk.score >= risk::HIGH, "{:?}", high.risk);
+    // Somebody stored the approval before it was submitted.
+    let mut weak = stored(&high, &digest);
+    weak["needs_mfa"] = json!(false);
+    let api = ApiDouble::start(vec![(200, weak)]);
+    let error = submit(&submission(&api, &path), high.clone()).unwrap_err();
+    assert!(error.contains("second factor"), "{error}");
+    let api = ApiDouble::start(vec![(200, stored(&high, &digest))]);
+    assert_eq!(submit(&submission(&api, &path), high), Ok(2));
+    // What is signed does not make up for it.
+    let signer = signer();
+    let mut record: Value = serde_json::from_str(signed(&signer, &digest)["record"].as_str().unwrap()).unwrap();
+    record["risk_score"] = json!(80);
+    let mut answer = approval("approved", &digest, &signed_record(&signer, &record.to_string()));
+    answer["risk_score"] = json!(80);
+    let error = wait_for(vec![(200, answer.clone())], &path, waiting(&signer)).unwrap_err();
+    assert!(error.contains("second factor"), "{error}");
+    let mut never = waiting(&signer);
+    never.mfa_from_risk = 101;
+    assert_eq!(wait_for(vec![(200, answer)], &path, never), Ok(0));
+}
+
+#[test]
+fn decision_about_another_risk_than_was_submitted_is_no_pass() {
+    let (_folder, path, digest) = plan();
+    let severe = Finding { risk: 80, ..finding() };
+    let high = report(&digest, Vec::new(), vec![severe]);
+    let signer = signer();
+    // The approval that is read after the submission has a risk of 40.
+    let mut record: Value = serde_json::from_str(signed(&signer, &digest)["record"].as_str().unwrap()).unwrap();
+    record["title"] = json!("Production");
+    let mut other = approval("approved", &digest, &signed_record(&signer, &record.to_string()));
+    other["title"] = json!("Production");
+    let api = ApiDouble::start(vec![(200, stored(&high, &digest)), (200, other)]);
+    let mut submission = submission(&api, &path);
+    submission.wait = true;
+    submission.waiting = waiting(&signer);
+    let error = submit(&submission, high).unwrap_err();
+    assert!(error.contains("another title, risk"), "{error}");
 }
 
 #[test]

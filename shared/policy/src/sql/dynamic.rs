@@ -7,7 +7,7 @@ use super::effects::ANY;
 use super::lexer::Token;
 
 /// Types whose values are one name or one number.
-const NAME_TYPES: &[&str] = &[
+pub(super) const NAME_TYPES: &[&str] = &[
     "regclass",
     "regtype",
     "regproc",
@@ -23,25 +23,29 @@ const NAME_TYPES: &[&str] = &[
 
 /// Functions that run the statement in their arguments.
 const RUNNING: &[&str] = &[
-    "query_to_xml",
-    "query_to_xmlschema",
-    "query_to_xml_and_xmlschema",
     "ts_stat",
     "ts_rewrite",
-    "dblink",
-    "dblink_exec",
-    "dblink_open",
-    "dblink_send_query",
-    "crosstab",
     "connectby",
+    "xpath_table",
+    "schedule_in_database",
+    "alter_job",
+    "replicate_ddl_command",
+    "bdr_replicate_ddl_command",
+    "master_run_on_worker",
     "spi_exec",
     "spi_exec_query",
     "sp_executesql",
     "xp_cmdshell",
-    "run_command_on_workers",
-    "run_command_on_shards",
     "exec_sql",
 ];
+
+/// Beginnings of the names of such functions.
+const RUNNING_PREFIXES: &[&str] = &["dblink", "query_to_xml", "crosstab", "pg_background", "run_command_on"];
+
+/// Whether a function of this name runs the statement in its arguments.
+pub(super) fn is_running(name: &str) -> bool {
+    RUNNING.contains(&name) || RUNNING_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
 
 /// Languages whose code is SQL.
 const LANGUAGES: &[&str] = &["plpgsql", "sql"];
@@ -67,48 +71,39 @@ impl Code {
 /// The code in a statement. `context` has the tokens in which variables are declared; `in_body` is whether the statement is that of a function.
 pub(super) fn code_of(statement: &[Token], context: &[&[Token]], in_body: bool) -> Code {
     let mut code = Code::default();
-    let head: Vec<_> = statement.iter().take(6).collect();
-    let defines = head.iter().any(|token| token.is_word("create"))
-        && head
-            .iter()
-            .any(|token| token.is_word("function") || token.is_word("procedure"));
-    let has_do = statement.iter().position(|token| token.is_word("do"));
-    let does = has_do.is_some_and(|at| {
-        statement[at + 1..]
-            .first()
-            .is_some_and(|next| next.text().is_some() || next.is_word("language"))
+    let defines = statement.iter().enumerate().any(|(at, token)| {
+        let mut kind = statement[at + 1..].iter().take(3);
+        token.is_word("create") && kind.any(|kind| kind.is_word("function") || kind.is_word("procedure"))
     });
+    let does = statement
+        .windows(2)
+        .any(|pair| pair[0].is_word("do") && (pair[1].text().is_some() || pair[1].is_word("language")));
     if defines || does {
         read_definition(statement, &mut code);
     }
     for (at, token) in statement.iter().enumerate() {
+        let (before, after) = (&statement[..at], &statement[at + 1..]);
+        if let Some(name) = token.name() {
+            read_call(name, before, after, context, &mut code);
+        }
         let Token::Word(word) = token else {
             continue;
         };
-        let after = &statement[at + 1..];
-        let before = at.checked_sub(1).map(|before| &statement[before]);
         match word.as_str() {
             "execute" | "exec" if !is_privilege(before, after) => read_execute(after, context, in_body, &mut code),
             "prepare" if after.get(1).is_some_and(|token| token.is_word("from")) => {
                 code.add(value(&after[2..], context));
             }
-            "program" if before.is_some_and(|before| before.is_word("from") || before.is_word("to")) => {
+            "program"
+                if before
+                    .last()
+                    .is_some_and(|before| before.is_word("from") || before.is_word("to")) =>
+            {
                 code.is_unknown = true;
             }
             "uescape" => code.is_unknown = true,
-            _ if RUNNING.contains(&word.as_str()) && after.first().is_some_and(|token| token.is_symbol('(')) => {
-                for argument in arguments(after).unwrap_or_default() {
-                    code.add(value(argument, context));
-                }
-            }
-            "sp_executesql" => code.add(value(after, context)),
-            "schedule"
-                if after.first().is_some_and(|token| token.is_symbol('('))
-                    && before.is_some_and(|token| token.is_symbol('.')) =>
-            {
-                for argument in arguments(after).unwrap_or_default() {
-                    code.add(value(argument, context));
-                }
+            "sp_executesql" if !after.first().is_some_and(|token| token.is_symbol('(')) => {
+                code.add(value(after, context));
             }
             _ => {}
         }
@@ -116,19 +111,80 @@ pub(super) fn code_of(statement: &[Token], context: &[&[Token]], in_body: bool) 
     code
 }
 
+/// Reads the arguments of a function that runs them, or whose first one decides what it changes.
+fn read_call(name: &str, before: &[Token], after: &[Token], context: &[&[Token]], code: &mut Code) {
+    if !after.first().is_some_and(|token| token.is_symbol('(')) {
+        return;
+    }
+    let schedules = name == "schedule" && before.last().is_some_and(|token| token.is_symbol('.'));
+    if is_running(name) || schedules {
+        let Some(arguments) = arguments(after) else {
+            code.is_unknown = true;
+            return;
+        };
+        let arguments = arguments.into_iter().map(without_name);
+        for argument in arguments.filter(|argument| !is_constant(argument)) {
+            code.add(value(argument, context));
+        }
+    } else if name == "set_config" {
+        let setting = arguments(after).and_then(|arguments| arguments.first().copied());
+        code.is_unknown |= !matches!(setting, Some([Token::Literal(_)]));
+    }
+}
+
+/// An argument without its name: `command := …`, `command => …`.
+fn without_name(argument: &[Token]) -> &[Token] {
+    match argument {
+        [name, one, other, rest @ ..]
+            if name.name().is_some()
+                && ((one.is_symbol(':') && other.is_symbol('=')) || (one.is_symbol('=') && other.is_symbol('>'))) =>
+        {
+            rest
+        }
+        _ => argument,
+    }
+}
+
+/// Whether an argument is no text: a number, a truth value, or none.
+fn is_constant(argument: &[Token]) -> bool {
+    match argument {
+        [] => true,
+        [Token::Word(word)] => {
+            ["true", "false", "null"].contains(&word.as_str()) || word.bytes().all(|byte| byte.is_ascii_digit())
+        }
+        _ => false,
+    }
+}
+
 /// Whether `execute` is a privilege, or names the function of a trigger.
-fn is_privilege(before: Option<&Token>, after: &[Token]) -> bool {
-    let next = |words: &[&str]| {
-        after
-            .first()
-            .is_some_and(|token| matches!(token, Token::Word(word) if words.contains(&word.as_str())))
+fn is_privilege(before: &[Token], after: &[Token]) -> bool {
+    let follows = |words: &[&str]| matches!(after.first(), Some(Token::Word(word)) if words.contains(&word.as_str()));
+    // `function` and `procedure` are names of variables too.
+    let has_name =
+        matches!(after, [_, Token::Word(_) | Token::Quoted(_), next, ..] if next.is_symbol('(') || next.is_symbol('.'));
+    if follows(&["function", "procedure"]) && has_name && creates_trigger(before) {
+        return true;
+    }
+    let grants = before
+        .iter()
+        .any(|token| token.is_word("grant") || token.is_word("revoke"));
+    let is_listed = before
+        .last()
+        .is_some_and(|token| token.is_symbol(',') || ["grant", "revoke", "for"].iter().any(|word| token.is_word(word)));
+    grants && is_listed && (follows(&["on"]) || after.first().is_some_and(|token| token.is_symbol(',')))
+}
+
+/// Whether the tokens begin the creation of a trigger.
+fn creates_trigger(tokens: &[Token]) -> bool {
+    let is_modifier = |token: &&Token| {
+        ["or", "replace", "constraint", "event"]
+            .iter()
+            .any(|word| token.is_word(word))
     };
-    let previous = before.is_some_and(|token| {
-        matches!(token, Token::Word(word) if ["grant", "revoke", "for"].contains(&word.as_str()))
-            || token.is_symbol(',')
-    });
-    next(&["function", "procedure"])
-        || (previous && (next(&["on"]) || after.first().is_some_and(|token| token.is_symbol(','))))
+    tokens.iter().enumerate().any(|(at, token)| {
+        let mut kind = tokens[at + 1..].iter().skip_while(is_modifier);
+        token.is_word("create") && kind.next().is_some_and(|kind| kind.is_word("trigger"))
+    })
 }
 
 fn read_definition(statement: &[Token], code: &mut Code) {
@@ -208,6 +264,13 @@ fn term<'a>(tokens: &'a [Token], context: &[&[Token]]) -> Option<(String, &'a [T
                 rest = after;
             }
             Some((text, rest))
+        }
+        [schema, dot, call @ ..]
+            if schema.is_word("pg_catalog")
+                && dot.is_symbol('.')
+                && matches!(call, [Token::Word(_), open, ..] if open.is_symbol('(')) =>
+        {
+            term(call, context)
         }
         [open, inner @ ..] if open.is_symbol('(') => {
             let end = closing(tokens)?;
@@ -289,8 +352,8 @@ fn format(arguments: &[&[Token]], context: &[&[Token]]) -> Option<String> {
         let argument = values.get(next)?;
         next += 1;
         match kind {
-            'I' => text.push(ANY),
-            'L' => text.extend(['\'', ANY, '\'']),
+            'I' => text.push_str(&identifier(value(argument, context))),
+            'L' => text.push_str(&literal(value(argument, context).as_deref())),
             's' => text.push_str(&value(argument, context)?),
             // Widths.
             _ => return None,
@@ -298,6 +361,25 @@ fn format(arguments: &[&[Token]], context: &[&[Token]]) -> Option<String> {
     }
     text.push_str(rest);
     Some(text)
+}
+
+/// What `%I` is replaced by. A name that needs no quotes can be a keyword.
+fn identifier(name: Option<String>) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    match name {
+        Some(name) if name.contains(ANY) => ANY.to_string(),
+        Some(name) if name.bytes().all(is_plain) => name,
+        Some(name) => format!("\"{}\"", name.replace('"', "\"\"")),
+        None => ANY.to_string(),
+    }
+}
+
+/// What `%L` is replaced by.
+fn literal(text: Option<&str>) -> String {
+    match text {
+        Some(text) if !text.contains([ANY, '\\']) => format!("'{}'", text.replace('\'', "''")),
+        _ => format!("'{ANY}'"),
+    }
 }
 
 /// The value of a variable: that of a constant, or [`ANY`] for one that holds a name. Every declaration of this name must be such a one.
@@ -312,7 +394,9 @@ fn variable(name: &str, context: &[&[Token]]) -> Option<String> {
             };
             let declared = match &tokens[at + 1..] {
                 _ if !is_name => continue,
-                [Token::Word(kind), ..] if NAME_TYPES.contains(&kind.as_str()) => ANY.to_string(),
+                [Token::Word(kind), rest @ ..] if NAME_TYPES.contains(&kind.as_str()) && ends_type(rest) => {
+                    ANY.to_string()
+                }
                 [constant, kind, colon, equal, Token::Literal(text), end, ..]
                     if constant.is_word("constant")
                         && kind.is_word("text")
@@ -333,4 +417,13 @@ fn variable(name: &str, context: &[&[Token]]) -> Option<String> {
         }
     }
     found
+}
+
+/// Whether the name of a type ends here: `oid.a%type` is that of a column.
+fn ends_type(rest: &[Token]) -> bool {
+    match rest.first() {
+        None => true,
+        Some(Token::Symbol(symbol)) => [';', ',', ')', ':', '='].contains(symbol),
+        Some(next) => next.is_word("default") || next.is_word("not"),
+    }
 }

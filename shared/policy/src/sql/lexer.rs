@@ -27,6 +27,14 @@ impl Token {
         matches!(self, Self::Symbol(found) if *found == symbol)
     }
 
+    /// A word or a name in quotes.
+    pub(super) fn name(&self) -> Option<&str> {
+        match self {
+            Self::Word(name) | Self::Quoted(name) => Some(name),
+            _ => None,
+        }
+    }
+
     /// The text of a literal or a dollar quote.
     pub(super) fn text(&self) -> Option<&str> {
         match self {
@@ -45,7 +53,7 @@ pub(super) struct Dialect {
     backslash: bool,
     /// Whether block comments contain block comments.
     nested_comments: bool,
-    /// Whether `/*!` begins code, and `#` a comment.
+    /// Whether `/*!` begins code, `#` a comment, and a backtick a name in quotes. For PostgreSQL, the last two are operators.
     mysql: bool,
 }
 
@@ -135,7 +143,7 @@ impl<'a> Lexer<'a> {
             };
             let text = self.literal(escapes)?;
             self.tokens.push(Token::Literal(text));
-        } else if self.dialect.quotes && matches!(first, '"' | '`') {
+        } else if self.dialect.quotes && (first == '"' || (first == '`' && self.dialect.mysql)) {
             let length = quoted(self.rest, first)?;
             let name = self.rest[1..length - 1].replace(&format!("{first}{first}"), &first.to_string());
             self.skip(length);
@@ -421,6 +429,8 @@ mod tests {
         assert_eq!(words("e'x' -- y\n\n'\\' -- '; b", Dialect::POSTGRES), ["b"]);
         assert_eq!(words("$¤$ -- $¤$ a", Dialect::POSTGRES), ["a"]);
         assert_eq!(words("a$$ b 1$$ c $$ d", Dialect::POSTGRES), ["a$$", "b", "1", "d"]);
+        assert_eq!(words("a ` 'b ` c' d `", Dialect::POSTGRES), ["a", "d"]);
+        assert_eq!(words("a ` 'b ` c", Dialect::MYSQL), ["a", "c"]);
         for unended in ["'a", "$$ a", "\"a", "$a$ $b$", "e'\\'"] {
             assert!(!tokens(unended, Dialect::POSTGRES).1, "{unended}");
         }

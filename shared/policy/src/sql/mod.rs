@@ -2,17 +2,23 @@
 //!
 //! The scan matches words of a statement, so that case, line breaks, quoting, escapes and comments between the words do not hide one. A text is read
 //! as several dialects, since what one server reads as a comment is code for another. In a migration, comments are no code, and a statement that is
-//! put together at run time from parts that are not known is [`Effect::Unknown`]. In a text of a plan, comments count as text as well, since the language
+//! put together at run time from parts that are not known is [`Effect::Unknown`], and so is a definition that changes what other statements mean. Literals
+//! that nothing runs are no code. The text of an attribute that has SQL is judged as a migration. In another text of a plan, comments count as text as well, since the language
 //! of the text is unknown: a match there is rather found too often than not found.
 //!
 //! To add an effect: a sequence in `effects.rs`, or a condition on the words of one statement.
 
+mod data;
+mod definitions;
 mod dynamic;
 mod effects;
 mod lexer;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 
+use self::effects::{Place, Word};
 use self::lexer::{Dialect, Token};
 
 /// A dangerous effect of a statement. The order has no meaning.
@@ -24,7 +30,8 @@ pub enum Effect {
     RowSecurityBypassed,
     /// A database is deleted.
     DatabaseDropped,
-    /// What is executed is not known before: SQL that is put together, another language, a command of psql.
+    /// What is executed is not known before: SQL that is put together, another language, a command of psql, a definition that changes what other
+    /// statements mean.
     Unknown,
     /// A policy of row-level security is deleted.
     PolicyDropped,
@@ -72,7 +79,8 @@ impl Effect {
             Self::RowSecurityBypassed => "SQL lets a role bypass row-level security",
             Self::DatabaseDropped => "SQL deletes a database",
             Self::Unknown => {
-                "SQL is put together at run time, is in another language than SQL and PL/pgSQL, or is a command of psql: it cannot be checked"
+                "SQL cannot be checked: it is put together at run time, is in another language than SQL and PL/pgSQL, is a command or data of psql, or \
+                 defines or sets what changes the meaning of other statements"
             }
             Self::PolicyDropped => "SQL deletes a policy of row-level security",
             Self::PolicyOpened => "SQL changes a policy of row-level security, or creates one that holds for every row",
@@ -104,6 +112,53 @@ const MAX_DEPTH: usize = 8;
 /// # Errors
 /// It cannot be read as SQL of PostgreSQL.
 pub fn of_migration(sql: &str) -> Result<Vec<Effect>, Unreadable> {
+    // psql leaves out a byte order mark at the beginning of a file.
+    let sql = sql.strip_prefix('\u{feff}').unwrap_or(sql);
+    let mut effects = of_code(sql)?;
+    if has_psql(&lexer::tokens(sql, Dialect::POSTGRES).0) {
+        effects.push(Effect::Unknown);
+    }
+    Ok(sorted(effects))
+}
+
+/// Effects of the text of an attribute that has SQL. Only psql has commands and variables of psql.
+#[must_use]
+pub(crate) fn of_attribute(sql: &str) -> Vec<Effect> {
+    let mut effects = of_code(sql).unwrap_or_else(|_| vec![Effect::Unknown]);
+    // The server may be another one than PostgreSQL.
+    effects.extend(of_text(sql));
+    sorted(effects)
+}
+
+/// Effects of the creation of a function with this name and body. The body may have the quotes around it, as `AS $$…$$`.
+#[must_use]
+pub(crate) fn of_function(name: &str, language: &str, body: &str) -> Vec<Effect> {
+    const QUOTE: &str = "$arrakis_body$";
+    if body.contains(QUOTE) {
+        return vec![Effect::Unknown];
+    }
+    let name = name.replace('"', "\"\"");
+    let language = language.replace('\'', "''");
+    let (tokens, _) = lexer::tokens(body, Dialect::POSTGRES);
+    let has_quotes = tokens.first().is_some_and(|first| first.is_word("as"));
+    let body = if has_quotes {
+        body.to_owned()
+    } else {
+        format!("as {QUOTE}{body}{QUOTE}")
+    };
+    of_attribute(&format!(
+        "create function \"{name}\"() returns void language '{language}' {body}"
+    ))
+}
+
+fn sorted(mut effects: Vec<Effect>) -> Vec<Effect> {
+    effects.sort_unstable();
+    effects.dedup();
+    effects
+}
+
+/// Effects of SQL for PostgreSQL.
+fn of_code(sql: &str) -> Result<Vec<Effect>, Unreadable> {
     if sql.contains('\0') {
         return Err(Unreadable::Nul);
     }
@@ -113,15 +168,13 @@ pub fn of_migration(sql: &str) -> Result<Vec<Effect>, Unreadable> {
         if !ended && dialect == Dialect::POSTGRES {
             return Err(Unreadable::Unterminated);
         }
-        let scan = Scan { dialect, depth: 0 };
-        scan.code(&tokens, &[], &mut effects);
-        if dialect == Dialect::POSTGRES && has_psql(&tokens) {
-            effects.push(Effect::Unknown);
-        }
+        let mut found = Vec::new();
+        Scan { dialect, depth: 0 }.code(&tokens, &[], &mut found);
+        // What another server reads as a literal may be any part of a statement here.
+        let is_postgres = [Dialect::POSTGRES, Dialect::BACKSLASH].contains(&dialect);
+        found.retain(|effect| is_postgres || *effect != Effect::Unknown);
+        effects.append(&mut found);
     }
-    of_text_without_quotes(sql, &mut effects);
-    effects.sort_unstable();
-    effects.dedup();
     Ok(effects)
 }
 
@@ -176,9 +229,7 @@ pub fn of_text(text: &str) -> Vec<Effect> {
     }
     // Prose grants as well, and the words of an unknown language are no statements.
     effects.retain(|effect| !matches!(effect, Effect::Unknown | Effect::RoleGranted));
-    effects.sort_unstable();
-    effects.dedup();
-    effects
+    sorted(effects)
 }
 
 /// A part of every statement that has an effect.
@@ -195,6 +246,7 @@ const PARTS: &[&str] = &[
     "policy",
     "policies",
     "owner",
+    "reassign",
 ];
 
 fn of_decoded_text(text: &str, effects: &mut Vec<Effect>) {
@@ -207,11 +259,11 @@ fn of_decoded_text(text: &str, effects: &mut Vec<Effect>) {
         }
     }
     let mut all = Vec::new();
-    effects::add_words(text, &mut all);
+    effects::add_words(text, Place::AfterWord, &mut all);
     effects::of_sequences(&all, effects);
     for statement in text.split(';') {
         let mut words = Vec::new();
-        effects::add_words(statement, &mut words);
+        effects::add_words(statement, Place::AfterWord, &mut words);
         effects::of_statement(&words, effects);
     }
     for dialect in [Dialect::POSTGRES, Dialect::BACKSLASH, Dialect::MYSQL, Dialect::STANDARD] {
@@ -254,7 +306,7 @@ impl Scan {
     fn text(self, text: &str, effects: &mut Vec<Effect>) {
         if self.depth >= MAX_DEPTH {
             let mut words = Vec::new();
-            effects::add_words(text, &mut words);
+            effects::add_words(text, Place::AfterWord, &mut words);
             effects::of_statement(&words, effects);
             return;
         }
@@ -274,10 +326,11 @@ impl Scan {
             let mut around = context.to_vec();
             around.push(statement);
             let code = dynamic::code_of(statement, &around, !context.is_empty());
-            if code.is_unknown {
+            let is_any = self.words(&data::without_data(statement), &code.texts, effects);
+            // A word that is not known can be any keyword.
+            if code.is_unknown || is_any || definitions::changes_meaning(statement) {
                 effects.push(Effect::Unknown);
             }
-            self.words(statement, &code.texts, effects);
             for text in &code.texts {
                 let (inner, _) = lexer::tokens(text, self.dialect);
                 let within: Vec<&[Token]> = around.iter().copied().chain([inner.as_slice()]).collect();
@@ -286,24 +339,22 @@ impl Scan {
         }
     }
 
-    /// Effects of the words of a statement and of its literals, except those that are read as code.
-    fn words(self, statement: &[Token], read: &[String], effects: &mut Vec<Effect>) {
+    /// Effects of the words of a statement and of its literals, except those that are read as code. Whether one of its words can be any word.
+    fn words(self, statement: &[Token], read: &[String], effects: &mut Vec<Effect>) -> bool {
         let (mut plain, mut all) = (Vec::new(), Vec::new());
-        let mut after_dot = false;
-        for token in statement {
-            match token {
-                Token::Word(text) | Token::Quoted(text) if !after_dot => {
-                    effects::add_words(text, &mut plain);
-                    effects::add_words(text, &mut all);
+        for (at, token) in statement.iter().enumerate() {
+            let place = place(statement, at);
+            for words in [&mut plain, &mut all] {
+                match token {
+                    Token::Word(text) if place == Place::Name => effects::add_word(text, place, words),
+                    Token::Word(text) if is_keyword(text) => effects::add_words(text, place, words),
+                    Token::Word(text) | Token::Quoted(text) => effects::add_quoted(text, place, words),
+                    Token::Literal(_) | Token::Body(_) | Token::Symbol(_) => {}
                 }
-                Token::Word(text) | Token::Quoted(text) => {
-                    effects::add_word(text, true, &mut plain);
-                    effects::add_word(text, true, &mut all);
-                }
-                Token::Literal(text) => effects::add_words(text, &mut all),
-                Token::Body(_) | Token::Symbol(_) => {}
             }
-            after_dot = token.is_symbol('.');
+            if let Token::Literal(text) = token {
+                effects::add_words(text, Place::Other, &mut all);
+            }
             if let Token::Literal(text) | Token::Body(text) | Token::Quoted(text) = token
                 && !read.contains(text)
             {
@@ -312,234 +363,36 @@ impl Scan {
         }
         effects::of_statement(&plain, effects);
         effects::of_sequences(&all, effects);
+        plain.contains(&Word::Any)
+    }
+}
+
+/// Whether a word can be a keyword: it has the characters of one, or is not known.
+fn is_keyword(word: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    word.bytes().all(is_part) || word.contains(effects::ANY)
+}
+
+/// Where the word at this index is. Before a bracket, a name can be that of a function, except after some words.
+fn place(statement: &[Token], at: usize) -> Place {
+    let next_is = |symbol: char| statement.get(at + 1).is_some_and(|next| next.is_symbol(symbol));
+    let word_before = |number: usize, words: &[&str]| {
+        let before = at.checked_sub(number).and_then(|before| statement.get(before));
+        before.is_some_and(|before| words.iter().any(|word| before.is_word(word)))
+    };
+    let Some(before) = at.checked_sub(1).and_then(|before| statement.get(before)) else {
+        return Place::Other;
+    };
+    match before {
+        Token::Symbol('.') if next_is('(') && !word_before(3, &["on", "references", "into", "table"]) => Place::Other,
+        Token::Symbol('.') => Place::Name,
+        Token::Symbol('(' | ',') if next_is(')') || next_is(',') => Place::Name,
+        Token::Word(_) if next_is('(') && word_before(1, &["from"]) => Place::Other,
+        Token::Word(_) | Token::Quoted(_) => Place::AfterWord,
+        _ => Place::Other,
     }
 }
 
 fn statements(tokens: &[Token]) -> impl Iterator<Item = &[Token]> {
     tokens.split(|token| token.is_symbol(';'))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn assert_effects(sql: &str, expected: &[Effect]) {
-        assert_eq!(of_migration(sql).as_deref(), Ok(expected), "{sql}");
-    }
-
-    #[test]
-    fn disabling_statements_are_found_in_every_form() {
-        for sql in [
-            "alter table profiles disable row level security;",
-            "ALTER TABLE a.b\n  DISABLE\tROW /* x */ LEVEL -- y\n SECURITY",
-            "alter table t no force row level security",
-            "do $$ begin execute 'alter table t disable row level security'; end $$",
-            "do $a$ begin execute format('alter table %I disable row' || ' level security', t); end $a$",
-            "-- note\ralter table t disable row level security;",
-            "select e'a'\n'\\' -- ';alter table t disable row level security;",
-            "set standard_conforming_strings=off; select '\\' -- ';alter table t disable row level security;",
-            "select $¤$ -- $¤$; alter table t disable row level security;",
-            "do $$ begin execute 'alter table t disable /* x */ row level security'; end $$;",
-            "do $$ begin execute 'alter table t disable -- x\n row level security'; end $$;",
-            r"do $$ begin execute e'alter table t disable row\nlevel security'; end $$;",
-            r"do $$ begin execute u&'alter table t disable\0020row level security'; end $$;",
-            "do $$ begin execute format('alter table t %s row level security', 'disable'); end $$;",
-            "do $$ begin execute format('alter table t %I row level security', x); end $$;",
-            "do $$ begin execute format('alter table t %2$s row %1$s', 'level security', 'disable'); end $$;",
-            "do $$ begin execute 'alter table t ' || ('dis' || 'able') || ' row level security'; end $$;",
-            "do 'begin execute ''alter table t dis'' ''x''; alter table t disable row level security; end'",
-            "delete from pg_catalog.pg_policy",
-            "select $$don't$$; select '--'; alter table x disable row level security;",
-            r"select E'it\'s --'; alter table x disable row level security;",
-            r"select 'C:\'; alter table x disable row level security; -- '",
-            "/* a /* b */ */ alter table x disable row level security",
-            "update pg_class set relrowsecurity = false where relname = 't'",
-            "alter security policy dbo.filter with (state = off)",
-        ] {
-            let effects = of_migration(sql).unwrap();
-            assert!(effects.contains(&Effect::RowSecurityDisabled), "{sql}: {effects:?}");
-        }
-    }
-
-    #[test]
-    fn statements_that_cannot_be_read_are_unknown() {
-        for sql in [
-            "do $$ begin execute statement; end $$",
-            "do $$ begin execute 'alter table t ' || action || ' row level security'; end $$",
-            "do $$ begin execute format('alter table t %s row level security', action); end $$",
-            "do $$ begin execute format(template, 'a'); end $$",
-            "do $$ begin execute replace('alter table t x row level security', 'x', 'disable'); end $$",
-            "do $$ begin execute format('do %L', code); end $$",
-            "do $$ declare t regclass; t text; begin execute format('alter table %s', t); end $$",
-            "do $$ begin for r in execute query loop null; end loop; end $$",
-            "do $$ begin return query execute query using 1; end $$",
-            "do $$ my $i=3; $i--; spi_exec_query('x'); $$ language plperlu",
-            "do language \"plperl\" $$ 1 $$",
-            "do $$\nx = 1 # /*\nplpy.execute('x')\n$$ language plpython3u",
-            "create function f() returns int language 'plv8' as $$ 1 $$",
-            "create function f() returns int as '/lib/f' language c",
-            "select query_to_xml('alter ' || x, true, true, '')",
-            "select dblink_exec(a, b)",
-            "copy t from program 'curl example.org'",
-            "prepare s from @x",
-            "exec(@sql)",
-            "exec sp_executesql @sql",
-            "\\set a disable\nalter table t :a row level security",
-            "alter table t :\"a\" row level security",
-            "\\i other.sql",
-            "select u&'d!0061' uescape '!'",
-        ] {
-            let effects = of_migration(sql).unwrap();
-            assert!(effects.contains(&Effect::Unknown), "{sql}: {effects:?}");
-        }
-    }
-
-    #[test]
-    fn statements_of_constants_and_names_are_read() {
-        for sql in [
-            "do $$ begin execute 'create index i on t (a)'; end $$",
-            "do $$ begin execute format('alter table %I enable row level security', name); end $$",
-            "do $$ begin execute format('alter table %I.%I force row level security', a, b); end $$",
-            "create function f(target regclass) returns void language plpgsql as $$ begin
-                 execute format('alter table %s force row level security', target); end $$",
-            "create trigger t before insert on t for each row execute function f()",
-            "grant execute on function f() to app",
-            "prepare s as select 1; execute s; execute s(1)",
-            "select a[1:2], b::text, c[i:j] from t where d = ':x'",
-            "create function f() returns int language sql begin atomic select 1; end",
-            "alter table t drop constraint c, add constraint c foreign key (a) references b on delete cascade",
-            "create table t (language text not null, program text)",
-        ] {
-            assert_effects(sql, &[]);
-        }
-    }
-
-    #[test]
-    fn deleted_databases_of_other_servers_are_found() {
-        for sql in [
-            "/*!40000 DROP DATABASE IF EXISTS `prod`*/;",
-            r"SELECT '\' -- ';DROP DATABASE prod;",
-            "/* a /* b */ DROP DATABASE prod; /* c */ */",
-            "do $$ begin execute format('%I database p', x); end $$",
-        ] {
-            let effects = of_migration(sql).unwrap();
-            assert!(effects.contains(&Effect::DatabaseDropped), "{sql}: {effects:?}");
-        }
-    }
-
-    #[test]
-    fn comments_of_a_migration_are_no_code() {
-        assert_effects("-- never disable row level security\nselect 1;", &[]);
-        assert_effects("/* disable row level security */ select '/*';", &[]);
-        assert_effects(
-            "alter table t enable row level security; alter table t force row level security",
-            &[],
-        );
-    }
-
-    #[test]
-    fn roles_that_bypass_row_security_are_found() {
-        assert_effects("alter role app with login bypassrls", &[Effect::RowSecurityBypassed]);
-        assert_effects("create user u superuser", &[Effect::RowSecurityBypassed]);
-        assert_effects("create role app nobypassrls nosuperuser login", &[]);
-        assert_effects(
-            "update pg_authid set rolbypassrls = true",
-            &[Effect::RowSecurityBypassed],
-        );
-        assert_effects(
-            "update pg_catalog.\"pg_authid\" set rolsuper = true",
-            &[Effect::RowSecurityBypassed],
-        );
-        assert_effects(
-            "insert into pg_auth_members values (1, 2, 3)",
-            &[Effect::RowSecurityBypassed],
-        );
-        let far = format!("create role r password 'a;b' {} bypassrls", "inherit ".repeat(100));
-        assert_effects(&far, &[Effect::RowSecurityBypassed]);
-        assert_effects("select rolbypassrls from pg_roles", &[]);
-    }
-
-    #[test]
-    fn deletions_have_their_own_effects() {
-        assert_effects("drop database if exists arrakis", &[Effect::DatabaseDropped]);
-        assert_effects("drop policy p on t", &[Effect::PolicyDropped]);
-        assert_effects("drop table t; truncate u", &[Effect::TableDropped]);
-        assert_effects("revoke truncate on t from app", &[]);
-        assert_effects("create trigger t before truncate on t execute function f()", &[]);
-        for sql in [
-            "create index i on t(a);\ntruncate users;",
-            "grant select on t to app; truncate table users",
-            "drop foreign table t",
-            "drop owned by app",
-            "drop extension hstore cascade",
-        ] {
-            assert_effects(sql, &[Effect::TableDropped]);
-        }
-    }
-
-    #[test]
-    fn wider_access_has_its_own_effects() {
-        for sql in [
-            "create policy p on t using (true)",
-            "create policy p on t for insert with check (true)",
-            "create policy p on t using (1 = 1)",
-            "alter policy p on t using (a = b)",
-        ] {
-            assert_effects(sql, &[Effect::PolicyOpened]);
-        }
-        assert_effects("create policy p on t using (a = b)", &[]);
-        assert_effects("alter table t owner to app", &[Effect::OwnerChanged]);
-        assert_effects("grant arrakis_admin to arrakis_app", &[Effect::RoleGranted]);
-        assert_effects("grant select on t to app", &[]);
-    }
-
-    #[test]
-    fn migration_without_an_end_is_refused() {
-        for sql in ["select 'a", "/* a", "do $$ begin", "select \"a"] {
-            assert_eq!(of_migration(sql), Err(Unreadable::Unterminated), "{sql}");
-        }
-        let utf_16 = "a\0l\0t\0e\0r\0";
-        assert_eq!(of_migration(utf_16), Err(Unreadable::Nul));
-    }
-
-    #[test]
-    fn texts_of_plans_are_found_in_shell_commands_and_comments() {
-        let command = "psql -c \"alter table t disable row level security\" # don't";
-        assert_eq!(of_text(command), [Effect::RowSecurityDisabled]);
-        assert_eq!(
-            of_text("ALTER TABLE t DISABLE /* x */ ROW LEVEL SECURITY"),
-            [Effect::RowSecurityDisabled]
-        );
-        for text in [
-            "psql -c \"alter table t disable /* keep */ row level security\"",
-            r#"{"sql":"alter table t disable\nrow level security"}"#,
-            r#"{"a":"{\"sql\":\"alter table t disable\\trow level security\"}"}"#,
-            "-- c\ralter table t disable -- x\rrow level security",
-            r"select u&'\0064isable row level security'",
-        ] {
-            assert_eq!(of_text(text), [Effect::RowSecurityDisabled], "{text}");
-        }
-        assert!(of_text("a description of rows").is_empty());
-        assert!(of_text("grant access to the security team, and drop the owner to zero").is_empty());
-    }
-
-    #[test]
-    fn own_migrations_have_no_block() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../db/migrations");
-        let mut count = 0;
-        for entry in std::fs::read_dir(folder).unwrap().flatten() {
-            if entry.path().extension().is_some_and(|extension| extension == "sql") {
-                let sql = std::fs::read_to_string(entry.path()).unwrap();
-                let effects = of_migration(&sql).unwrap();
-                assert!(
-                    !effects.iter().any(|effect| effect.is_block()),
-                    "{:?}: {effects:?}",
-                    entry.path()
-                );
-                count += 1;
-            }
-        }
-        assert!(count > 20, "{count} migrations");
-    }
 }

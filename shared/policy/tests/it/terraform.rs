@@ -129,6 +129,112 @@ fn row_security_is_not_disabled_by_a_plan() {
 }
 
 #[test]
+fn attributes_with_sql_are_judged_as_migrations() {
+    let created = |kind: &str, after: Value| {
+        let mut created = change(kind, &["create"]);
+        created["change"]["after"] = after;
+        check_plan(&plan_of(&[created]))
+    };
+    let dynamic = "do $$ begin execute 'alter table t dis'||'able row level security'; end $$";
+    let body = "begin execute 'alter table t dis'||'able row level security'; end";
+    for (kind, after) in [
+        ("postgresql_query", json!({"database": "x", "query": dynamic})),
+        ("aws_rdsdata_query", json!({"sql": dynamic})),
+        ("aws_redshiftdata_statement", json!({"sql": dynamic})),
+        ("postgresql_script", json!({"commands": [dynamic]})),
+        (
+            "postgresql_script",
+            json!({"commands": ["alter table t disable", "row level security"]}),
+        ),
+        (
+            "postgresql_function",
+            json!({"name": "f", "body": body, "language": "plpgsql"}),
+        ),
+        (
+            "postgresql_function",
+            json!({"name": "f", "body": format!("AS $$ {body} $$")}),
+        ),
+    ] {
+        assert_blocked_by(&created(kind, after), "row_security_disabled");
+    }
+    for (kind, after) in [
+        ("postgresql_query", json!({"query": "do $$ begin execute x; end $$"})),
+        ("postgresql_query", json!({"query": "select 'a"})),
+        (
+            "postgresql_function",
+            json!({"name": "f", "body": "1", "language": "plperlu"}),
+        ),
+        (
+            "postgresql_function",
+            json!({"name": "format", "body": "select 1", "language": "sql"}),
+        ),
+    ] {
+        assert_blocked_by(&created(kind, after), "unknown_statement");
+    }
+    for (kind, after) in [
+        ("postgresql_query", json!({"query": "create index i on t (a)"})),
+        ("aws_rdsdata_query", json!({"sql": "select a from t where b = :b"})),
+        (
+            "postgresql_function",
+            json!({"name": "f", "body": "declare t regclass; begin execute format('alter table %s enable row level security', t); end"}),
+        ),
+    ] {
+        let report = created(kind, after);
+        assert_ne!(report.verdict, Verdict::Rejected, "{}", report.to_text());
+    }
+}
+
+#[test]
+fn sql_of_a_deleted_resource_is_judged_if_its_deletion_runs_it() {
+    let dynamic = "do $$ begin execute x; end $$";
+    let deleted = |kind: &str, before: Value| {
+        let mut deleted = change(kind, &["delete"]);
+        deleted["change"]["before"] = before;
+        deleted["change"]["after"] = json!(null);
+        check_plan(&plan_of(&[deleted]))
+    };
+    assert_blocked_by(
+        &deleted("mysql_sql", json!({"delete_sql": dynamic})),
+        "unknown_statement",
+    );
+    for (kind, before) in [
+        ("mysql_sql", json!({"create_sql": dynamic})),
+        (
+            "postgresql_function",
+            json!({"name": "f", "body": "begin execute x; end"}),
+        ),
+    ] {
+        assert_warned_by(&deleted(kind, before), "delete");
+    }
+}
+
+#[test]
+fn statements_in_lists_and_in_base64_are_found() {
+    let encoded = "cHNxbCAtYyAnYWx0ZXIgdGFibGUgdCBkaXNhYmxlIHJvdyBsZXZlbCBzZWN1cml0eSc=";
+    for (kind, after) in [
+        ("aws_instance", json!({"user_data_base64": encoded})),
+        (
+            "kubernetes_job_v1",
+            json!({"spec": [{"args": ["-c", "alter table t disable", "row level security"]}]}),
+        ),
+    ] {
+        let mut created = change(kind, &["create"]);
+        created["change"]["after"] = after;
+        assert_blocked_by(&check_plan(&plan_of(&[created])), "row_security_disabled");
+    }
+}
+
+#[test]
+fn prose_about_a_statement_needs_an_approval() {
+    let mut object = change("aws_s3_object", &["create"]);
+    object["change"]["after"] = json!({"content": "runbook: to restore, drop database and recreate it"});
+    assert_warned_by(&check_plan(&plan_of(&[object])), "database_dropped");
+    let mut machine = change("aws_instance", &["create"]);
+    machine["change"]["after"] = json!({"tags": {"note": "never disable row level security"}});
+    assert_warned_by(&check_plan(&plan_of(&[machine])), "row_security_disabled");
+}
+
+#[test]
 fn command_of_a_provisioner_that_is_no_constant_is_blocked() {
     let with = |expressions: Value, actions: &[&str]| {
         let mut plan = plan_of(&[change("null_resource", actions)]);
@@ -253,6 +359,26 @@ fn exposure_needs_an_approval_in_every_form() {
     let mut private = change("aws_security_group", &["create"]);
     private["change"]["after"] = json!({"ingress": [{"cidr_blocks": ["10.0.0.0/8"]}]});
     assert_passed(&check_plan(&plan_of(&[private])));
+    // Outgoing traffic.
+    for (kind, after) in [
+        (
+            "aws_security_group",
+            json!({"ingress": [{"cidr_blocks": ["10.0.0.0/8"]}], "egress": [{"cidr_blocks": ["0.0.0.0/0"]}]}),
+        ),
+        (
+            "aws_security_group_rule",
+            json!({"type": "egress", "cidr_blocks": ["0.0.0.0/0"]}),
+        ),
+        ("aws_vpc_security_group_egress_rule", json!({"cidr_ipv4": "0.0.0.0/0"})),
+        (
+            "google_compute_firewall",
+            json!({"direction": "EGRESS", "destination_ranges": ["0.0.0.0/0"]}),
+        ),
+    ] {
+        let mut created = change(kind, &["create"]);
+        created["change"]["after"] = after;
+        assert_passed(&check_plan(&plan_of(&[created])));
+    }
     let mut suspended = change("aws_s3_bucket_versioning", &["update"]);
     suspended["change"]["before"] = json!({"versioning_configuration": [{"status": "Enabled"}]});
     suspended["change"]["after"] = json!({"versioning_configuration": [{"status": "Suspended"}]});

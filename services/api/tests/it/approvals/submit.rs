@@ -1,5 +1,5 @@
 use arrakis_db::ApiKeyScope::ApprovalsWrite;
-use arrakis_db::{ApprovalActor, ApprovalSignature, ApprovalVia};
+use arrakis_db::{APPROVAL_VALIDITY, ApprovalActor, ApprovalSignature, ApprovalVia, NewApproval};
 use arrakis_security::signing::{Algorithm, Signature};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -36,6 +36,45 @@ async fn plan_is_submitted_once_with_an_audit_entry() {
     let entries = tx.platform_audit_entries(50).await.unwrap();
     let submissions = entries.iter().filter(|entry| entry.action == "approval.submit");
     assert_eq!(submissions.count(), 2, "{entries:#?}");
+}
+
+#[tokio::test]
+async fn approval_that_somebody_stored_before_the_request_is_a_conflict() {
+    let (api, key) = started().await;
+    // The submission of another plan shows how the api names this key.
+    let example = submitted(&api, &key, &plan(60)).await;
+    let mut tx = api.database.global().await.unwrap();
+    let example = tx.approvals().get(example.parse().unwrap()).await.unwrap().unwrap();
+    let mut bodies = Vec::new();
+    for (needs_mfa, summary) in [
+        (false, example.summary.as_str()),
+        (true, "no changes"),
+        (true, example.summary.as_str()),
+    ] {
+        let body = plan(60);
+        let stored = NewApproval {
+            id: body["request_id"].as_str().unwrap().parse().unwrap(),
+            title: &example.title,
+            plan_digest: example.plan_digest,
+            verdict: example.verdict,
+            risk_score: example.risk_score,
+            risk_reasons: &example.risk_reasons,
+            summary,
+            requester: &example.requester,
+            submitted_by: &example.submitted_by,
+            needs_mfa,
+            validity: APPROVAL_VALIDITY,
+        };
+        assert!(tx.approvals().submit(&stored).await.unwrap());
+        bodies.push(body);
+    }
+    tx.commit().await.unwrap();
+    for body in &bodies[..2] {
+        api.post_as(&key, "/admin/approvals", body)
+            .await
+            .assert_problem(409, "request-conflict");
+    }
+    submitted(&api, &key, &bodies[2]).await;
 }
 
 #[tokio::test]

@@ -113,11 +113,15 @@ async fn store(services: &Services, caller: &Caller, new: &NewApproval<'_>) -> R
     Ok(stored)
 }
 
-/// Whether a stored approval is of this request.
+/// Whether a stored approval is of this request. Whoever has the login of the database can store one before the request: what people read of it, and
+/// whether it needs a second factor, must be what this request stores.
 fn is_same(stored: &Approval, new: &NewApproval<'_>) -> bool {
     stored.plan_digest == new.plan_digest
         && stored.verdict == new.verdict
         && stored.risk_score == new.risk_score
+        && stored.risk_reasons == new.risk_reasons
+        && stored.summary == new.summary
+        && (stored.needs_mfa || !new.needs_mfa)
         && stored.requester == new.requester
         && stored.title == new.title
         && stored.submitted_by == new.submitted_by
