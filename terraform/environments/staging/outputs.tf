@@ -47,3 +47,8 @@ output "dashboard_name" {
   description = "Name of the CloudWatch dashboard."
   value       = module.platform.dashboard_name
 }
+
+output "image_tags" {
+  description = "Tags of the images that the last apply deployed."
+  value       = var.image_tags
+}
