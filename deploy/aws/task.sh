@@ -1,15 +1,19 @@
 #!/usr/bin/env bash
-# Runs one of the tasks that end by themselves (database-logins, migrate, backup, operator) in an environment on AWS, waits for its end, prints its
-# log, and ends with its exit code. Needs terraform, aws and jq; the folder of the environment is initialised.
+# Runs one of the tasks that end by themselves (database-logins, migrate, backup, operator), or a command about a proxy (discord-proxy-1), in an
+# environment on AWS; waits for its end, prints its log, and ends with its exit code. Needs terraform, aws and jq; the folder of the environment is
+# initialised.
 #
 #   deploy/aws/task.sh ENVIRONMENT TASK [ARGUMENT…]
 #   deploy/aws/task.sh staging migrate
 #   deploy/aws/task.sh staging operator kill-switch status
+#   deploy/aws/task.sh staging discord-proxy-1 token status --address 10.20.1.7:8090
 #
 # Arguments replace the command of the task. The output stays in the log group for as long as its retention: not for what prints a secret.
 set -euo pipefail
 environment=${1:?usage: task.sh ENVIRONMENT TASK [ARGUMENT…]} name=${2:?usage: task.sh ENVIRONMENT TASK [ARGUMENT…]}
 shift 2
+# Without a command it would be a proxy that serves, and not end.
+[[ $name != discord-proxy-* ]] || (($# > 0)) || { echo "usage: task.sh ENVIRONMENT $name token|limits status|clear --address IP:8090" >&2 && exit 64; }
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 folder=${TERRAFORM_FOLDER:-terraform/environments/$environment}
 cluster=arrakis-$environment

@@ -157,6 +157,9 @@ wait services-stable" || return
     expect_check 'the log of a task' test "$("${deploy[@]}" "$root/deploy/aws/task.sh" staging operator audit --reason 'a "quoted" reason')" = $'line one\nline two' || return
     expect_check 'the arguments of a task' grep -qF '"command":["audit","--reason","a \"quoted\" reason"]' "$folder/calls" || return
     expect_check 'a task that fails' refused "${deploy[@]}" MIGRATED=3 "$root/deploy/aws/task.sh" staging operator audit || return
+    : >"$folder/calls"
+    expect_check 'a proxy as a task without a command' refused "${deploy[@]}" "$root/deploy/aws/task.sh" staging discord-proxy-1 || return
+    expect_check 'no task is started without a command' test ! -s "$folder/calls" || return
     expect_check 'a task that does not exist' refused "${deploy[@]}" "$root/deploy/aws/task.sh" staging migrat || return
     expect_check 'a rollout that is rolled back' refused "${deploy[@]}" ROLLOUT=FAILED "$root/deploy/aws/deploy.sh" staging "$folder/images.json"
 }
