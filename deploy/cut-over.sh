@@ -11,11 +11,12 @@
 # PROMETHEUS_URL (for the watch; may be empty), HOOKS (a file with the functions below), CUT_OVER_FOLDER (default: cut-over-SERVER_ID),
 # WATCH_MINUTES (default 30), and what commands of arrakis-worker need (DATABASE_ADMIN_URL, DATABASE_URL, AMQP_URL, REDIS_URL).
 #
-# HOOKS defines, for the deployment at hand:   stop_old_bot, start_old_bot, start_platform, stop_platform, back_up_database
+# HOOKS defines, for the deployment at hand:   stop_old_bot, start_old_bot, start_platform, stop_platform, back_up_database. It may replace `worker`,
+# which runs arrakis-worker (docs/operations/cut-over.md). Outside of Kubernetes the smoke tests need ONLY_PUBLIC=true.
 set -euo pipefail
 
 phases=(preflight back-up stop-old import start verify watch finish)
-# The mission's limit, from the stop of the earlier bot to the end of the watch.
+# The limit of this procedure, from the stop of the earlier bot to the end of the watch.
 limit_minutes=240
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 

@@ -35,22 +35,13 @@ for service in $(jq --raw-output 'keys[]' <<<"$repositories"); do
     docker buildx imagetools create --tag "$(jq --raw-output --arg service "$service" '.[$service]' <<<"$repositories"):$tag" \
         "$(of "$service" image)@$(of "$service" digest)"
 done
+# Only of this checkout. Whoever applies elsewhere reads the tags from the state first: terraform output image_tags (terraform/README.md).
 jq '{image_tags: .}' <<<"$tags" >"$folder/images.auto.tfvars.json"
 
 # ---- database, before any service of the new version -----------------------------------------------------------------------
 
 in_environment apply -input=false -auto-approve -target=module.platform.module.migrate
-task=$(in_environment output -json one_off_tasks | jq '.migrate')
-network=$(jq --compact-output '{awsvpcConfiguration: {subnets, securityGroups: [.security_group]}}' <<<"$task")
-arn=$(aws ecs run-task --cluster "$cluster" --launch-type FARGATE --task-definition "$(jq --raw-output .task_definition <<<"$task")" \
-    --network-configuration "$network" --query 'tasks[0].taskArn' --output text)
-[[ $arn == arn:* ]] || { echo "the task migrate was not started: $arn" >&2 && exit 1; }
-aws ecs wait tasks-stopped --cluster "$cluster" --tasks "$arn"
-exit_code=$(aws ecs describe-tasks --cluster "$cluster" --tasks "$arn" --query "tasks[0].containers[?name=='migrate']|[0].exitCode" --output text)
-if [[ $exit_code != 0 ]]; then
-    echo "the task migrate ended with $exit_code; its log is in $(jq --raw-output .log_group <<<"$task")" >&2
-    exit 1
-fi
+deploy/aws/task.sh "$environment" migrate
 
 # ---- services ----------------------------------------------------------------------------------------------------------------
 

@@ -30,6 +30,11 @@ def self_test(helm: str, variables: env.Variables) -> list[str]:
     for what, change in [
         ("the alerts differ", lambda items: items["PrometheusRule/arrakis"]["spec"]["groups"].pop()),
         ("interactions on port 8050 is admitted and not routed", lambda items: items.pop("Ingress/interactions")),
+        ("differ between the pods", lambda items: items["ConfigMap/ingestor-collector"]["data"].update({"prometheus.yml": "global: {scrape_interval: 15s}"})),
+        ("differ between the pods", lambda items: next(
+            entry for entry in items["Deployment/ingestor-all"]["spec"]["template"]["spec"]["containers"] if entry["name"] == "collector").pop("env")),
+        ("is no name of a host", lambda items: items["Ingress/api"]["spec"]["rules"][0].update(host="verify.example.org:8443")),
+        ("migrates by another build", lambda items: items["Job/migrate"]["spec"]["template"]["spec"]["containers"][0].update(image="ghcr.io/a/arrakis-worker:2")),
         ("scrapeInterval", lambda items: items["PodMonitor/arrakis-pods"]["spec"]["podMetricsEndpoints"][0].update(scrapeInterval="15s")),
         ("Deployment/worker-shadow has 0 PodMonitors", lambda items: items["PodMonitor/arrakis-shadow"]["spec"]["selector"]["matchExpressions"][0].update(values=["shadow"])),
         ("interactions reaches Discord", lambda items: items["NetworkPolicy/interactions"]["spec"]["egress"].append({"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]})),
@@ -59,6 +64,7 @@ def self_test(helm: str, variables: env.Variables) -> list[str]:
         ("its root folder is writable", lambda services: services["api"].update(read_only=False)),
         ("publishes a port on every address", lambda services: services["api"].update(ports=["8070:8070"])),
         ("is in the network discord", lambda services: services["worker"].update(networks=["private", "discord"])),
+        ("a default version", lambda services: services["api"].update(image="${R:-ghcr.io/a}/arrakis-api:${ARRAKIS_VERSION:-latest}")),
         ("read_onyl", lambda services: services["worker"].update(read_onyl=True)),
     ]:
         document = compose.load(ROOT / compose.FILES[0])
@@ -77,6 +83,12 @@ def self_test(helm: str, variables: env.Variables) -> list[str]:
     configuration = alerts.load(ROOT)
     configuration["route"]["routes"][0]["receiver"] = "chat"
     expect("do not reach the pager", alerts.check(configuration, alerts.rules(ROOT)))
+    configuration = alerts.load(ROOT)
+    configuration["route"]["routes"][0].pop("continue")
+    expect("page do not reach the chat", alerts.check(configuration, alerts.rules(ROOT)))
+    configuration = alerts.load(ROOT)
+    configuration["route"]["routes"][0]["matchers"] = ["severity =~ \"page|ticket\""]
+    expect("ticket reach the pager", alerts.check(configuration, alerts.rules(ROOT)))
     scraped = compose.jobs(ROOT)
     scraped["arrakis-worker"].remove("worker-canary")
     expect("worker-canary is not scraped", compose.check_scraped(ROOT, scraped))

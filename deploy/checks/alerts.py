@@ -24,6 +24,19 @@ def named(matchers: list[str], label: str) -> set[str]:
     return found
 
 
+def reached(route: dict, severity: str) -> set[str]:
+    """The receivers of an alert with this severity, as Alertmanager selects them: the first route that matches, and further ones after `continue`."""
+    found: set[str] = set()
+    for child in route.get("routes", []):
+        severities = named(child.get("matchers", []), "severity")
+        if severities and severity not in severities:
+            continue
+        found |= reached(child, severity)
+        if not child.get("continue"):
+            break
+    return found or {route["receiver"]}
+
+
 def check(configuration: dict, alerts: dict[str, str]) -> list[str]:
     """Problems of the configuration."""
     found = []
@@ -34,8 +47,13 @@ def check(configuration: dict, alerts: dict[str, str]) -> list[str]:
             found.append(f"{FILE}: there is no receiver {route['receiver']}")
         for severity in named(route.get("matchers", []), "severity") - set(alerts.values()):
             found.append(f"{FILE}: no alert has the severity {severity}")
-    if not any(named(route.get("matchers", []), "severity") == {"page"} and route["receiver"] == "pager" for route in routes):
-        found.append(f"{FILE}: alerts of the severity page do not reach the pager")
+    # docs/operations/on-call.md states this.
+    for severity, wanted in {"page": {"pager", "chat"}, "ticket": {"chat"}, "info": {"chat"}}.items():
+        receivers_of = reached(configuration["route"], severity)
+        for receiver in sorted(wanted - receivers_of):
+            found.append(f"{FILE}: alerts of the severity {severity} do not reach the {receiver}")
+        for receiver in sorted(receivers_of - wanted):
+            found.append(f"{FILE}: alerts of the severity {severity} reach the {receiver}")
     for rule in configuration["inhibit_rules"]:
         sources, targets = (named(rule[key], "alertname") for key in ("source_matchers", "target_matchers"))
         if not sources or not targets:

@@ -24,12 +24,24 @@ SETS = [
     ("production", "values-production.yaml", []),
     ("production with digests, groups of shards and a webhook", "values-production.yaml", [
         "--set-json", 'ingestor.groups=[{"name":"a","shardCount":8,"shardRange":"0-3"},{"name":"b","shardCount":8,"shardRange":"4-7"}]',
-        "--set", "telegram.webhookUrl=https://bot.example.org/telegram",
+        "--set", "telegram.enabled=true,telegram.webhookUrl=https://bot.example.org:8443/telegram",
         "--set", "telegram.replicas=2",
         "--set", "worker.autoscaling.enabled=false",
         "--set", f"image.digests.worker=sha256:{'0' * 64}",
     ]),
+    ("production that admits no ingress controller and no Prometheus, at another port", "values-production.yaml", [
+        "--set-json", "network.ingress=[]", "--set-json", "network.monitoring=[]",
+        "--set", "interactions.enabled=true,interactions.ingress.enabled=false,api.ingress.enabled=false",
+        "--set-string", f"discord.publicKey={'0' * 64}",
+        "--set", "verifyBaseUrl=https://verify.example.org:8443",
+    ]),
+    ("staging with a migration of a new build", "values-staging.yaml", [
+        "--set", "migrate.tag=v2", "--set", "worker.canary.enabled=true,worker.canary.tag=v2",
+        "--set", "verifyBaseUrl=https://verify.example.org:8443",
+    ]),
     ("production with everything", "values-production.yaml", [
+        "--set", "telegram.enabled=true",
+        "--set", f"migrate.digest=sha256:{'1' * 64}",
         "--set", "interactions.enabled=true", "--set", "interactions.autoscaling.enabled=true",
         "--set-string", f"discord.publicKey={'0' * 64}",
         "--set", f"worker.canary.enabled=true,worker.canary.digest=sha256:{'1' * 64}",
@@ -50,6 +62,12 @@ REFUSED = [
     ["--set-json", 'ingestor.groups=[{"name":"a","shardRange":"0-3"}]'],
     ["--set", "interactions.enabled=true"],
     ["--set", "worker.canary.enabled=true"],
+    ["--set", "monitoring.enabled=true"],
+    ["--set", f"migrate.tag=v2,migrate.digest=sha256:{'1' * 64}"],
+    ["--set-json", "network.postgres.to=[]"],
+    ["--set-json", "network.redis.to=[]"],
+    ["--set-json", "network.rabbitmq.to=[]"],
+    ["--set", "telegram.enabled=true", "--set-json", "network.telegram=[]"],
     ["--set", f"worker.shadow.enabled=true,worker.shadow.tag=v2,worker.shadow.digest=sha256:{'1' * 64}"],
 ]
 
@@ -171,6 +189,9 @@ def check_network(manifests: list[dict]) -> list[str]:
         for rule in spec.get("ingress", []):
             if not rule.get("from") or not rule.get("ports"):
                 found.append(f"{name} accepts connections from everywhere")
+        for rule in spec.get("egress", []):
+            if not rule.get("to") or not rule.get("ports"):
+                found.append(f"{name} may connect to everywhere")
     return [f"NetworkPolicy: {problem}" for problem in found]
 
 
@@ -193,11 +214,29 @@ def check_objects(manifests: list[dict]) -> list[str]:
                     found.append(f"{where}: {trigger['name']} counts no unacknowledged messages")
         if item["metadata"].get("namespace") != "arrakis":
             found.append(f"{where} has no namespace")
+    for where, pod in pods(manifests).items():
+        images = {container["name"]: container["image"] for container in pod["spec"]["containers"]}
+        if where == "Job/migrate" and "/arrakis-migrate" not in images["migrate"]:
+            found.append(f"{where} migrates by another build: {images['migrate']}")
     ingestor = [pod for where, pod in pods(manifests).items() if "ingestor" in where]
     for pod in ingestor:
+        found += check_collector(pod, manifests)
         if any(container.get("ports") for container in pod["spec"]["containers"]):
             found.append("the ingestor has a port")
     return found
+
+
+def check_collector(pod: dict, manifests: list[dict]) -> list[str]:
+    """Each pod sends series of its own: all of them scrape the same address on loopback."""
+    collectors = [container for container in pod["spec"]["containers"] if container["name"] == "collector"]
+    if not collectors:
+        return []
+    [text] = [item["data"]["prometheus.yml"] for item in manifests if item["kind"] == "ConfigMap" and item["metadata"]["name"] == "ingestor-collector"]
+    named = {variable["name"] for variable in collectors[0].get("env", []) if "fieldRef" in variable.get("valueFrom", {})}
+    labels = yaml.safe_load(text)["global"].get("external_labels", {})
+    if not {f"${{{name}}}" for name in named} & set(labels.values()):
+        return ["the series of the ingestors do not differ between the pods"]
+    return []
 
 
 def check_ingress(manifests: list[dict], ingress: list[dict]) -> list[str]:
@@ -211,6 +250,8 @@ def check_ingress(manifests: list[dict], ingress: list[dict]) -> list[str]:
             continue
         hosts = {host for entry in item["spec"]["tls"] for host in entry["hosts"]}
         for rule in item["spec"]["rules"]:
+            if not re.fullmatch(r"[a-z0-9.-]+", rule["host"]):
+                found.append(f"Ingress/{item['metadata']['name']}: {rule['host']} is no name of a host")
             if rule["host"] not in hosts:
                 found.append(f"Ingress/{item['metadata']['name']}: {rule['host']} has no certificate")
             for path in rule["http"]["paths"]:
@@ -317,6 +358,7 @@ def mutations(manifests: list[dict]):
         return items["ScaledObject/worker"]["spec"]["triggers"][0]["metadata"]
 
     token = {"name": "DISCORD_TOKEN", "valueFrom": {"secretKeyRef": {"name": "arrakis-discord", "key": "token"}}}
+    yield "may connect to everywhere", changed(lambda items, _: items["NetworkPolicy/worker"]["spec"]["egress"].append({"to": [], "ports": [{"port": 5432}]}))
     everywhere = {"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]}
     yield "does not read DISCORD_TOKEN", changed(lambda items, _: container(items, "Deployment/worker")["env"].append(token))
     yield "requires AMQP_URL", changed(lambda items, _: container(items, "Deployment/ingestor-all")["env"].pop(1))

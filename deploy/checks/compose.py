@@ -55,6 +55,8 @@ def check(name: str, document: dict, variables: env.Variables, is_overlay: bool 
                 found.append(f"{where}: the image {image} has no version")
             continue
         program = image.split("/")[-1].split(":")[0]
+        if re.search(r"ARRAKIS_VERSION:?-", image) or image.endswith(":latest") or ":-latest}" in image:
+            found.append(f"{where}: the image has a default version, and no such tag is published")
         if content.get("read_only") is not True:
             found.append(f"{where}: its root folder is writable")
         if content.get("cap_drop") != ["ALL"] or content.get("cap_add") or content.get("privileged"):

@@ -120,7 +120,8 @@ check_deployment_on_aws() { # FOLDER
 case "$*" in
 *repository_urls) echo '{"api": "registry.example/arrakis-staging-api", "worker": "registry.example/arrakis-staging-worker"}' ;;
 *registry_url) echo registry.example ;;
-*one_off_tasks) echo '{"migrate": {"task_definition": "arn:aws:task:7", "subnets": ["subnet-1"], "security_group": "sg-1", "log_group": "/migrate"}}' ;;
+*one_off_tasks) echo '{"migrate": {"task_definition": "arn:aws:task:7", "subnets": ["subnet-1"], "security_group": "sg-1", "log_group": "/migrate"},
+    "operator": {"task_definition": "arn:aws:task:8", "subnets": ["subnet-1"], "security_group": "sg-2", "log_group": "/operator"}}' ;;
 esac
 STUB
     cat >>"$folder/bin/aws" <<'STUB'
@@ -129,6 +130,7 @@ case "$*" in
 *describe-images*) exit 254 ;;
 *run-task*) echo arn:aws:ecs:task/1 ;;
 *describe-tasks*) echo "${MIGRATED:-0}" ;;
+*get-log-events*) echo "${OUTPUT:-[]}" ;;
 *list-services*) printf 'arn:service/api\tarn:service/worker\n' ;;
 *describe-services*) echo "${ROLLOUT:-COMPLETED}" ;;
 esac
@@ -150,6 +152,15 @@ wait services-stable" || return
     : >"$folder/calls"
     expect_check 'a migration that fails' refused "${deploy[@]}" MIGRATED=1 "$root/deploy/aws/deploy.sh" staging "$folder/images.json" || return
     if grep -q -- '-auto-approve$' "$folder/calls"; then info 'failed: services are deployed after a migration that fails' && return 1; fi
+    : >"$folder/calls"
+    deploy+=(OUTPUT='["line one", "line two"]')
+    expect_check 'the log of a task' test "$("${deploy[@]}" "$root/deploy/aws/task.sh" staging operator audit --reason 'a "quoted" reason')" = $'line one\nline two' || return
+    expect_check 'the arguments of a task' grep -qF '"command":["audit","--reason","a \"quoted\" reason"]' "$folder/calls" || return
+    expect_check 'a task that fails' refused "${deploy[@]}" MIGRATED=3 "$root/deploy/aws/task.sh" staging operator audit || return
+    : >"$folder/calls"
+    expect_check 'a proxy as a task without a command' refused "${deploy[@]}" "$root/deploy/aws/task.sh" staging discord-proxy-1 || return
+    expect_check 'no task is started without a command' test ! -s "$folder/calls" || return
+    expect_check 'a task that does not exist' refused "${deploy[@]}" "$root/deploy/aws/task.sh" staging migrat || return
     expect_check 'a rollout that is rolled back' refused "${deploy[@]}" ROLLOUT=FAILED "$root/deploy/aws/deploy.sh" staging "$folder/images.json"
 }
 smoke_passes() { "$@" "$root/deploy/smoke.sh" >/dev/null; }

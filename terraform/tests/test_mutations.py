@@ -90,6 +90,7 @@ MUTATIONS = [
     ("modules/platform/main.tf", "var.start_services && var.interactions_enabled", "var.start_services", test_promises.Tasks, "test_interactions_by_http_and_canary_are_off_by_default"),
     ("modules/load-balancer/main.tf", 'values = ["/interactions"]', 'values = ["/*"]', test_promises.Tasks, "test_interactions_by_http_and_canary_are_off_by_default"),
     ("modules/platform/main.tf", '    KILL_SWITCH_CREDENTIAL = local.secret_arns["kill-switch-credential"]\n    PROXY', "    PROXY", test_promises.Tasks, "test_kill_switch_reaches_every_proxy"),
+    ("modules/platform/main.tf", 'coalesce(var.migrate_image_tag, var.image_tags["worker"])', 'var.image_tags["worker"]', test_promises.Tasks, "test_migrate_runs_before_a_release"),
     # Environments, backups, alarms.
     ("environments/production/main.tf", "CLUSTER_MULTI_AZ", "SINGLE_INSTANCE", test_promises.Environments, "test_staging_has_a_single_broker_and_production_a_cluster_in_three_zones"),
     ("modules/platform/main.tf", 'AMQP_PRIORITIES = "classes"', 'AMQP_PRIORITIES = "classic"', test_promises.Environments, "test_environments_use_the_same_topology"),

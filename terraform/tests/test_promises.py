@@ -374,6 +374,14 @@ class Tasks(unittest.TestCase):
             check = module("modules/load-balancer").one("resource", "aws_lb_target_group", name)["health_check"][0]
             self.assertGreaterEqual(check["interval"] * check["unhealthy_threshold"], 180)
 
+    def test_migrate_runs_before_a_release(self):
+        # A canary of a new build needs its schema, and an older `migrate` fails on it: the task has a tag of its own.
+        self.assertIn("migrate_image", configuration.text_of(call("migrate")["image"]))
+        self.assertIn("var.migrate_image_tag", text_of(platform().locals["migrate_image"]))
+        self.assertIsNone(platform().one("variable", "migrate_image_tag")["default"])
+        for environment in ("staging", "production"):
+            self.assertIn("var.migrate_image_tag", text_of(module(f"environments/{environment}").one("module", "platform")["migrate_image_tag"]))
+
     def test_interactions_by_http_and_canary_are_off_by_default(self):
         self.assertFalse(truth(platform().one("variable", "interactions_enabled")["default"]))
         self.assertEqual(call("interactions")["start"], "${var.start_services && var.interactions_enabled}")

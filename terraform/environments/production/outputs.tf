@@ -34,7 +34,7 @@ output "cluster_name" {
 }
 
 output "one_off_tasks" {
-  description = "Task definition, subnets and security group of the tasks that run once: database-logins, migrate, backup, operator."
+  description = "Task definition, subnets and security group of the tasks that run once: database-logins, migrate, backup, operator, and discord-proxy-1 for commands about a proxy."
   value       = module.platform.one_off_tasks
 }
 
@@ -46,4 +46,9 @@ output "broker_console_url" {
 output "dashboard_name" {
   description = "Name of the CloudWatch dashboard."
   value       = module.platform.dashboard_name
+}
+
+output "image_tags" {
+  description = "Tags of the images that the last apply deployed."
+  value       = var.image_tags
 }

@@ -97,6 +97,12 @@ variable "canary_image_tag" {
   default     = null
 }
 
+variable "migrate_image_tag" {
+  description = "Tag of the worker's image with which the task migrate runs: that of a new build whose canary workers are tried; null: that of the workers."
+  type        = string
+  default     = null
+}
+
 variable "approvals_at_slack" {
   description = "Whether plans are shown for approval at Slack; the secrets slack-bot-token and slack-signing-secret must have values, and SLACK_APPROVALS_CHANNEL is in api_variables."
   type        = bool

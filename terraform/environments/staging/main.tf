@@ -49,6 +49,7 @@ module "platform" {
   discord_public_key   = var.discord_public_key
   canary_tasks         = var.canary_tasks
   canary_image_tag     = var.canary_image_tag
+  migrate_image_tag    = var.migrate_image_tag
 
   telegram_enabled   = var.telegram_enabled
   chains_enabled     = var.chains_enabled

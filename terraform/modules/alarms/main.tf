@@ -290,8 +290,17 @@ locals {
     local.interactions_alarms,
   )
 
-  # Ratios of two metrics.
+  # Comparisons of two metrics.
   ratio_alarms = {
+    kill-switch-differs = {
+      description = "The kill switch is on at one proxy and off at the other."
+      runbook     = "kill-switch-differs"
+      expression  = "ABS(first - second)", comparison = "GreaterThanThreshold", threshold = 0, period = 60, periods = 2
+      metrics = {
+        first  = { namespace = local.namespace, metric = "arrakis_proxy_kill_switch_on", dimensions = { service = "discord-proxy-1" }, statistic = "Minimum" }
+        second = { namespace = local.namespace, metric = "arrakis_proxy_kill_switch_on", dimensions = { service = "discord-proxy-2" }, statistic = "Minimum" }
+      }
+    }
     broker-memory = {
       description = "The broker uses more than 80 % of the memory above which it blocks publishers."
       runbook     = "broker-blocked"

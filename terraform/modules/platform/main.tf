@@ -6,6 +6,7 @@ locals {
   health_command = { for service in ["api", "discord-proxy", "ingestor", "interactions", "telegram", "worker"] : service => ["/usr/bin/arrakis-${service}", "healthcheck", "livez"] }
   images         = { for service, url in module.registry.repository_urls : service => "${url}:${var.image_tags[service]}" }
   canary_image   = "${module.registry.repository_urls["worker"]}:${coalesce(var.canary_image_tag, var.image_tags["worker"])}"
+  migrate_image  = "${module.registry.repository_urls["worker"]}:${coalesce(var.migrate_image_tag, var.image_tags["worker"])}"
   public_images  = { for name, url in module.registry.public_repository_urls : name => "${url}@${var.public_image_digests[name]}" }
 
   # Repositories that the tasks of a service pull from: its own and that of the collector beside it. Tasks with files pull a third image.

@@ -33,17 +33,28 @@ output "cluster_name" {
   value       = module.cluster.cluster_name
 }
 
-# For `aws ecs run-task`: docs and scripts run the tasks of the database by these.
+# For deploy/aws/task.sh. discord-proxy-1 is for commands about a proxy (`token status --address …`), with the security group of `operator`, which
+# the proxies accept.
 output "one_off_tasks" {
-  description = "Task definition, subnets and security group of the tasks that run once: database-logins, migrate, backup, operator."
-  value = {
-    for name, task in { database-logins = module.logins, migrate = module.migrate, backup = module.backup, operator = module.operator } : name => {
-      task_definition                   = task.task_definition_arn
-      subnets                           = module.network.private_subnet_ids
-      security_group                    = task.security_group_id
-      log_group                         = task.log_group_name
-    }
-  }
+  description = "Task definition, subnets and security group of the tasks that run once: database-logins, migrate, backup, operator, and discord-proxy-1 for commands about a proxy."
+  value = merge(
+    {
+      for name, task in { database-logins = module.logins, migrate = module.migrate, backup = module.backup, operator = module.operator } : name => {
+        task_definition                   = task.task_definition_arn
+        subnets                           = module.network.private_subnet_ids
+        security_group                    = task.security_group_id
+        log_group                         = task.log_group_name
+      }
+    },
+    {
+      discord-proxy-1 = {
+        task_definition = module.discord_proxy["discord-proxy-1"].task_definition_arn
+        subnets         = module.network.private_subnet_ids
+        security_group  = module.operator.security_group_id
+        log_group       = module.discord_proxy["discord-proxy-1"].log_group_name
+      }
+    },
+  )
 }
 
 output "broker_console_url" {

@@ -42,7 +42,7 @@ module "migrate" {
 
   environment           = var.environment
   name                  = "migrate"
-  image                 = local.images["worker"]
+  image                 = local.migrate_image
   repository_arns       = concat(local.repositories["worker"], [local.files_repository])
   command               = ["migrate"]
   cpu                   = 256

@@ -193,6 +193,12 @@ variable "canary_image_tag" {
   default     = null
 }
 
+variable "migrate_image_tag" {
+  description = "Tag of the worker's image with which the task migrate runs: that of a new build whose canary workers are tried; null: that of the workers."
+  type        = string
+  default     = null
+}
+
 variable "chains_enabled" {
   description = "Whether holdings are read from chains; the secret chain-rpc-urls must have a value."
   type        = bool

@@ -185,8 +185,37 @@ readinessProbe:
   ports: [{protocol: TCP, port: 4317}, {protocol: TCP, port: 4318}]
 {{- end }}
 {{- end }}
-{{- define "arrakis.ingressMetrics" -}}
+{{/* Who may connect to a component. An empty list of peers would admit everyone, so its rule is left out. */}}
+{{- define "arrakis.ingressOf" -}}
+{{- $network := .root.Values.network -}}
+{{- $root := .root -}}
+{{- $peers := list -}}
+{{- $port := 0 -}}
+{{- if eq .component "discord-proxy" }}
+{{- $port = 8090 }}
+{{- range append .workers "api" }}
+{{- $peers = append $peers (dict "podSelector" (dict "matchLabels" (include "arrakis.selector" (dict "root" $root "component" .) | fromYaml))) }}
+{{- end }}
+{{- else if eq .component "interactions" }}
+{{- $port = 8050 }}
+{{- $peers = $network.ingress }}
+{{- else if eq .component "api" }}
+{{- $port = 8070 }}
+{{- $peers = append $network.ingress (dict "podSelector" (dict "matchLabels" (include "arrakis.selector" (dict "root" $root "component" "telegram") | fromYaml))) }}
+{{- else if and (eq .component "telegram") $root.Values.telegram.webhookUrl }}
+{{- $port = 8060 }}
+{{- $peers = $network.ingress }}
+{{- end }}
+{{- if not (has .component (list "ingestor" "operator")) }}
+{{- with $network.monitoring }}
 - from:
-    {{- toYaml .root.Values.network.monitoring | nindent 4 }}
+    {{- toYaml . | nindent 4 }}
   ports: [{protocol: TCP, port: 8080}]
+{{- end }}
+{{- with $peers }}
+- from:
+    {{- toYaml . | nindent 4 }}
+  ports: [{protocol: TCP, port: {{ $port }}}]
+{{- end }}
+{{- end }}
 {{- end }}
