@@ -62,14 +62,28 @@ impl FromStr for WorkerGroup {
     }
 }
 
-/// The share in percent that is handed over at the moment. Clones share it.
+/// The share that applies at the moment. Clones share it.
 #[derive(Debug, Clone)]
-pub(crate) struct CanaryShare(watch::Sender<u8>);
+pub(crate) struct CanaryShare(watch::Sender<Share>);
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Share {
+    /// Percent of the servers, as an operator has set it.
+    set: u8,
+    /// Whether a canary worker reports. Without one nothing is handed over.
+    is_served: bool,
+}
+
+impl Share {
+    const fn handed_over(self) -> u8 {
+        if self.is_served { self.set } else { 0 }
+    }
+}
 
 impl CanaryShare {
     /// Reads the share once. Without PostgreSQL nothing is handed over.
     pub(crate) async fn begin(database: &Database, metrics: &WorkerMetrics) -> Self {
-        let share = Self(watch::Sender::new(0));
+        let share = Self(watch::Sender::new(Share::default()));
         share.read(database, metrics).await;
         share
     }
@@ -93,8 +107,11 @@ impl CanaryShare {
                 return;
             }
         };
-        let percent = if stored.is_served { stored.percent } else { 0 };
-        let before = self.0.send_replace(percent);
+        let share = Share {
+            set: stored.percent,
+            is_served: stored.is_served,
+        };
+        let (before, percent) = (self.0.send_replace(share).handed_over(), share.handed_over());
         metrics.canary_share.set(percent.into());
         if before == percent {
             return;
@@ -115,7 +132,7 @@ impl CanaryShare {
         }
     }
 
-    fn percent(&self) -> u8 {
+    fn current(&self) -> Share {
         *self.0.borrow()
     }
 }
@@ -184,12 +201,16 @@ impl<H> HandOver<H> {
 
 impl<H: Handler> Handler for HandOver<H> {
     async fn handle(&self, delivery: Delivery) -> Verdict {
-        let percent = self.share.percent();
+        let share = self.share.current();
         // A copy would be a first delivery, so what may have been begun here is also ended here.
         let is_first = !delivery.may_have_been_handled();
-        if percent > 0 && is_first && guild(&delivery).is_some_and(|guild| is_in_share(guild, percent)) {
-            let handed_over = self.can_publish() && self.publish(&delivery).await;
-            let outcome = if handed_over { "handed_over" } else { "kept" };
+        if share.set > 0 && is_first && guild(&delivery).is_some_and(|guild| is_in_share(guild, share.set)) {
+            let handed_over = share.is_served && self.can_publish() && self.publish(&delivery).await;
+            let outcome = match (handed_over, share.is_served) {
+                (true, _) => "handed_over",
+                (false, true) => "kept",
+                (false, false) => "unserved",
+            };
             self.metrics
                 .handed_over
                 .with_label_values(&[delivery.queue(), outcome])

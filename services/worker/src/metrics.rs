@@ -233,7 +233,7 @@ impl WorkerMetrics {
             ),
             handed_over: counter(
                 "arrakis_worker_handed_over_total",
-                "Messages of servers of the canary, by queue and outcome: handed_over, kept (they could not be handed over, and were handled here).",
+                "Messages of servers of the canary, by queue and outcome: handed_over, kept (they could not be handed over, and were handled here), unserved (no canary worker reports; they were handled here).",
                 &["queue", "outcome"],
             ),
             shadow_answers: counter(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use arrakis_config::{Reader, Secret, variables};
-use arrakis_db::{Actor, Admin, DatabaseOptions, DbError, NewAuditEntry};
+use arrakis_db::{Actor, Admin, CanaryShare, DatabaseOptions, DbError, NewAuditEntry};
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::json;
@@ -24,6 +24,12 @@ const MAX_BLIND_CHECKS: u32 = 3;
 const ROLL_BACK_LIMIT: Duration = Duration::from_secs(120);
 /// Reason of the shares that `drive` sets; by it `drive` sees that somebody else has changed the share.
 const DRIVEN: &str = "canary drive";
+/// A canary worker that has not reported for this long does not report: the time after which the stable workers hand nothing over, and one report.
+const UNREPORTED_LIMIT: Duration = Duration::from_secs(5);
+/// Longest window of the queries. A shorter step has a shorter one, so that a check knows nothing of the step before.
+const MAX_WINDOW: u64 = 120;
+/// Shortest step: in less, Prometheus has not scraped a worker twice.
+const MIN_HOLD: u64 = 30;
 /// Longest reason of a share, in characters.
 const MAX_REASON: usize = 500;
 
@@ -50,7 +56,8 @@ pub(super) enum CanaryTask {
     },
     /// Raises the share step by step, and sets it to 0 as soon as a threshold is crossed
     ///
-    /// The exit code is 0 when every step held, and 1 when the share was set back to 0, or somebody else has changed it.
+    /// The exit code is 0 when every step held and the canary has handled messages, and 1 when the share was set back to 0, or somebody else has
+    /// changed it.
     Drive(Drive),
 }
 
@@ -64,7 +71,7 @@ pub(super) struct Drive {
     #[arg(long, value_delimiter = ',', default_values_t = [10_u8, 50, 100], value_parser = clap::value_parser!(u8).range(1..=100))]
     steps: Vec<u8>,
     /// How long each share is held, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(MIN_HOLD..=86_400))]
     hold_seconds: u64,
     /// Interval of the checks, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..))]
@@ -75,7 +82,7 @@ pub(super) struct Drive {
     /// Largest share of the canary's interactions that expire, in percent
     #[arg(long, value_name = "PERCENT", default_value_t = 1.0, value_parser = limit)]
     max_expired: f64,
-    /// Largest share of the canary's messages that the stable workers take because no canary worker can, and of those that they cannot hand
+    /// Largest share of the canary's messages that the stable workers take because no canary worker can, and of those that they do not hand
     /// over, in percent
     #[arg(long, value_name = "PERCENT", default_value_t = 5.0, value_parser = limit)]
     max_taken_back: f64,
@@ -174,18 +181,20 @@ struct Threshold {
     limit: f64,
 }
 
-/// The canary's consumers are known by their queues, and its processes by `arrakis_worker_group_info`.
-const FAILED: &str = r#"100 * sum(increase(arrakis_worker_messages_total{queue=~"arrakis[.]canary[.].*",verdict=~"retry|dead_letter"}[2m])) / clamp_min(sum(increase(arrakis_worker_messages_total{queue=~"arrakis[.]canary[.].*"}[2m])), 1)"#;
-const EXPIRED: &str = r#"100 * sum(increase(arrakis_worker_interactions_expired_total[2m]) * on (job, instance) group_left () arrakis_worker_group_info{group="canary"}) / clamp_min(sum(increase(arrakis_worker_messages_total{queue=~"arrakis[.]canary[.]interactions.*"}[2m])), 1)"#;
-const PANICS: &str = r#"sum(increase(arrakis_worker_panics_total{queue=~"arrakis[.]canary[.].*"}[2m]))"#;
+/// The canary's consumers are known by their queues, and its processes by `arrakis_worker_group_info`. `$window` is that of the step.
+const FAILED: &str = r#"100 * sum(increase(arrakis_worker_messages_total{queue=~"arrakis[.]canary[.].*",verdict=~"retry|dead_letter"}[$window])) / clamp_min(sum(increase(arrakis_worker_messages_total{queue=~"arrakis[.]canary[.].*"}[$window])), 1)"#;
+const EXPIRED: &str = r#"100 * sum(increase(arrakis_worker_interactions_expired_total[$window]) * on (job, instance) group_left () arrakis_worker_group_info{group="canary"}) / clamp_min(sum(increase(arrakis_worker_messages_total{queue=~"arrakis[.]canary[.]interactions.*"}[$window])), 1)"#;
+const PANICS: &str = r#"sum(increase(arrakis_worker_panics_total{queue=~"arrakis[.]canary[.].*"}[$window]))"#;
 const BACKLOG: &str = r#"max(arrakis_worker_queue_depth{queue=~"arrakis[.]canary[.].*"})"#;
-const DEFER: &str = r#"histogram_quantile(0.99, sum by (le) (rate(arrakis_worker_defer_seconds_bucket[2m]) * on (job, instance) group_left () arrakis_worker_group_info{group="canary"}))"#;
+const DEFER: &str = r#"histogram_quantile(0.99, sum by (le) (rate(arrakis_worker_defer_seconds_bucket[$window]) * on (job, instance) group_left () arrakis_worker_group_info{group="canary"}))"#;
 /// Messages of the copies that the stable workers took, because no canary worker could.
-const TAKEN_BACK: &str = r#"100 * sum(increase(arrakis_worker_messages_total{queue=~"arrakis[.]canary[.].*"}[2m]) * on (job, instance) group_left () arrakis_worker_group_info{group="stable"}) / clamp_min(sum(increase(arrakis_worker_messages_total{queue=~"arrakis[.]canary[.].*"}[2m])), 1)"#;
-/// Messages of the canary's servers that stable workers could not hand over.
-const KEPT: &str = r#"100 * sum(increase(arrakis_worker_handed_over_total{outcome="kept"}[2m])) / clamp_min(sum(increase(arrakis_worker_handed_over_total[2m])), 1)"#;
+const TAKEN_BACK: &str = r#"100 * sum(increase(arrakis_worker_messages_total{queue=~"arrakis[.]canary[.].*"}[$window]) * on (job, instance) group_left () arrakis_worker_group_info{group="stable"}) / clamp_min(sum(increase(arrakis_worker_messages_total{queue=~"arrakis[.]canary[.].*"}[$window])), 1)"#;
+/// Messages of the canary's servers that stable workers could not hand over, or did not because no canary worker reports.
+const KEPT: &str = r#"100 * sum(increase(arrakis_worker_handed_over_total{outcome=~"kept|unserved"}[$window])) / clamp_min(sum(increase(arrakis_worker_handed_over_total[$window])), 1)"#;
 /// Messages that canary workers have handled.
-const HANDLED: &str = r#"sum(increase(arrakis_worker_messages_total{queue=~"arrakis[.]canary[.].*"}[2m]) * on (job, instance) group_left () arrakis_worker_group_info{group="canary"})"#;
+const HANDLED: &str = r#"sum(increase(arrakis_worker_messages_total{queue=~"arrakis[.]canary[.].*"}[$window]) * on (job, instance) group_left () arrakis_worker_group_info{group="canary"})"#;
+/// Messages of the canary's servers that reached the stable workers.
+const OF_SHARE: &str = "sum(increase(arrakis_worker_handed_over_total[$window]))";
 /// Number of canary workers that Prometheus scrapes.
 const WORKERS: &str = r#"sum(arrakis_worker_group_info{group="canary"})"#;
 
@@ -250,9 +259,12 @@ impl Drive {
 
     /// Raises the share until every step held, a threshold is crossed, or somebody else has changed it.
     async fn climb(&self, admin: &Admin, client: &reqwest::Client) -> anyhow::Result<End> {
-        let mut before = None;
+        let (mut before, mut has_tested) = (None, false);
         for percent in &self.steps {
-            if let Some(how) = self.changed_from(before, admin).await {
+            if let Some(held) = before
+                && let Some(share) = read_share(admin).await
+                && let Some(how) = self.change(held, &share)
+            {
                 return Ok(End::Changed(how));
             }
             match set(admin, *percent, DRIVEN, &self.by).await {
@@ -264,59 +276,86 @@ impl Drive {
             before = Some(*percent);
             report(format_args!("{percent} % for {} s", self.hold_seconds));
             match self.hold(*percent, admin, client).await {
-                End::Held => {}
-                end => return Ok(end),
+                Ok(tested) => has_tested |= tested,
+                Err(end) => return Ok(end),
             }
         }
-        Ok(End::Held)
+        Ok(if has_tested {
+            End::Held
+        } else {
+            End::Back("the canary has handled no message in any step, so nothing was tested".to_owned())
+        })
     }
 
-    /// Holds a share, and checks the metrics meanwhile.
-    async fn hold(&self, percent: u8, admin: &Admin, client: &reqwest::Client) -> End {
+    /// Holds a share, and checks the metrics meanwhile. Returns whether the canary has handled messages in this step.
+    async fn hold(&self, percent: u8, admin: &Admin, client: &reqwest::Client) -> Result<bool, End> {
         let until = Instant::now() + Duration::from_secs(self.hold_seconds);
         let mut blind = 0;
         while Instant::now() < until {
             let next = Instant::now() + Duration::from_secs(self.check_seconds);
             tokio::time::sleep_until(next.min(until)).await;
-            if let Some(how) = self.changed_from(Some(percent), admin).await {
-                return End::Changed(how);
-            }
+            self.check_share(percent, admin).await?;
             match self.crossed(client).await {
                 Ok(None) => blind = 0,
-                Ok(Some(reason)) => return End::Back(format!("at {percent} %: {reason}")),
+                Ok(Some(reason)) => return Err(End::Back(format!("at {percent} %: {reason}"))),
                 Err(error) => {
                     blind += 1;
                     report(format_args!(
                         "the metrics cannot be read ({blind} of {MAX_BLIND_CHECKS}): {error:#}"
                     ));
                     if blind == MAX_BLIND_CHECKS {
-                        return End::Back(format!("at {percent} %: the metrics cannot be read"));
+                        return Err(End::Back(format!("at {percent} %: the metrics cannot be read")));
                     }
                 }
             }
         }
-        // Without traffic every threshold holds, which proves nothing about the build.
-        match self.query(client, HANDLED).await {
-            Ok(Some(handled)) if handled > 0.0 => {}
-            Ok(_) => report(format_args!(
-                "warning: at {percent} % the canary has handled no message in the last two minutes, so this step has tested nothing"
-            )),
-            Err(error) => report(format_args!("the metrics cannot be read: {error:#}")),
-        }
-        End::Held
+        self.has_tested(percent, client).await
     }
 
-    /// What the share is, if it is not the one that this run has set: an operator who has set it to 0 has the last word. While PostgreSQL cannot
-    /// be read the share counts as unchanged, and the thresholds decide.
-    async fn changed_from(&self, held: Option<u8>, admin: &Admin) -> Option<String> {
-        let held = held?;
-        let share = match admin.database().canary_share().await {
-            Ok(share) => share,
-            Err(error) => {
-                report(format_args!("the share cannot be read: {error}"));
-                return None;
-            }
+    /// Whether the canary has handled messages in the step that ends now. Without traffic every threshold holds, which proves nothing about the
+    /// build; without a message at the canary while the stable workers had some of its servers, it serves nobody.
+    async fn has_tested(&self, percent: u8, client: &reqwest::Client) -> Result<bool, End> {
+        let unread = |error: anyhow::Error| End::Back(format!("at {percent} %, at the end of the step: {error:#}"));
+        let handled = self.query(client, HANDLED, self.hold_seconds).await.map_err(unread)?;
+        if handled.is_some_and(|handled| handled > 0.0) {
+            return Ok(true);
+        }
+        let of_share = self.query(client, OF_SHARE, self.hold_seconds).await.map_err(unread)?;
+        if let Some(number) = of_share.filter(|number| *number > 0.0) {
+            return Err(End::Back(format!(
+                "at {percent} %: the canary has handled none of the {number:.0} messages of its servers"
+            )));
+        }
+        report(format_args!(
+            "warning: at {percent} % there was no message of the canary's servers, so this step has tested nothing"
+        ));
+        Ok(false)
+    }
+
+    /// Ends the step when somebody else has changed the share, and when no canary worker reports. While PostgreSQL cannot be read the share counts
+    /// as unchanged, and the thresholds decide.
+    async fn check_share(&self, percent: u8, admin: &Admin) -> Result<(), End> {
+        let Some(mut share) = read_share(admin).await else {
+            return Ok(());
         };
+        if !share.is_served {
+            tokio::time::sleep(UNREPORTED_LIMIT).await;
+            let Some(again) = read_share(admin).await else {
+                return Ok(());
+            };
+            share = again;
+        }
+        match self.change(percent, &share) {
+            Some(how) => Err(End::Changed(how)),
+            None if share.is_served => Ok(()),
+            None => Err(End::Back(format!(
+                "at {percent} %: no canary worker reports, so nothing is handed over"
+            ))),
+        }
+    }
+
+    /// What the share is, if it is not the one that this run has set: an operator who has set it to 0 has the last word.
+    fn change(&self, held: u8, share: &CanaryShare) -> Option<String> {
         if share.percent == held && share.changed_by == self.by && share.reason == DRIVEN {
             return None;
         }
@@ -326,7 +365,8 @@ impl Drive {
 
     /// The first threshold that is crossed.
     async fn crossed(&self, client: &reqwest::Client) -> anyhow::Result<Option<String>> {
-        let workers = self.query(client, WORKERS).await?.unwrap_or_default();
+        let window = self.hold_seconds.min(MAX_WINDOW);
+        let workers = self.query(client, WORKERS, window).await?.unwrap_or_default();
         if workers < 1.0 {
             return Ok(Some("Prometheus scrapes no canary worker".to_owned()));
         }
@@ -342,7 +382,7 @@ impl Drive {
                 limit: self.max_expired,
             },
             Threshold {
-                what: "panics in 2 minutes",
+                what: "panics",
                 query: PANICS,
                 limit: 0.0,
             },
@@ -352,7 +392,7 @@ impl Drive {
                 limit: self.max_taken_back,
             },
             Threshold {
-                what: "messages that could not be handed over, percent",
+                what: "messages that were not handed over, percent",
                 query: KEPT,
                 limit: self.max_taken_back,
             },
@@ -369,7 +409,7 @@ impl Drive {
         ];
         for Threshold { what, query, limit } in thresholds {
             // No value: there was no traffic.
-            let value = self.query(client, query).await?.unwrap_or_default();
+            let value = self.query(client, query, window).await?.unwrap_or_default();
             if value > limit {
                 return Ok(Some(format!("{what}: {value:.2}, above {limit}")));
             }
@@ -377,12 +417,13 @@ impl Drive {
         Ok(None)
     }
 
-    /// The value of a query; `None` for an empty result and for a value that is no number.
-    async fn query(&self, client: &reqwest::Client, query: &str) -> anyhow::Result<Option<f64>> {
+    /// The value of a query over a window in seconds; `None` for an empty result and for a value that is no number.
+    async fn query(&self, client: &reqwest::Client, query: &str, window: u64) -> anyhow::Result<Option<f64>> {
+        let query = query.replace("$window", &format!("{window}s"));
         let mut url = self.prometheus.clone();
         let path = format!("{}/api/v1/query", url.path().trim_end_matches('/'));
         url.set_path(&path);
-        url.query_pairs_mut().clear().append_pair("query", query);
+        url.query_pairs_mut().clear().append_pair("query", &query);
         let response = client.get(url).send().await.context("Prometheus does not respond")?;
         let response = response.error_for_status().context("Prometheus refuses the query")?;
         let read: QueryResponse = response
@@ -408,6 +449,17 @@ impl Drive {
                 }
                 done => return done.context("the share is NOT 0; run: arrakis-worker canary set 0"),
             }
+        }
+    }
+}
+
+/// The share, unless PostgreSQL is unavailable.
+async fn read_share(admin: &Admin) -> Option<CanaryShare> {
+    match admin.database().canary_share().await {
+        Ok(share) => Some(share),
+        Err(error) => {
+            report(format_args!("the share cannot be read: {error}"));
+            None
         }
     }
 }

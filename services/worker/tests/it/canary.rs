@@ -18,6 +18,7 @@ use crate::platform::{Platform, Worker};
 
 const SHARE: &str = "arrakis_worker_canary_share_percent";
 const HANDED_OVER: &str = "arrakis_worker_handed_over_total{outcome=\"handed_over\",queue=\"arrakis.interactions\"}";
+const UNSERVED: &str = "arrakis_worker_handed_over_total{outcome=\"unserved\",queue=\"arrakis.interactions\"}";
 const OF_CANARY: &str = "arrakis_worker_messages_total{queue=\"arrakis.canary.interactions\",verdict=\"done\"}";
 /// Deliveries from the queue, also of messages that are handed over.
 const WAITED: &str = "arrakis_worker_queue_wait_seconds_count{queue=\"arrakis.interactions\"}";
@@ -155,6 +156,8 @@ struct Prometheus {
     url: String,
     failed: Arc<Mutex<&'static str>>,
     kept: Arc<Mutex<&'static str>>,
+    handled: Arc<Mutex<&'static str>>,
+    of_share: Arc<Mutex<&'static str>>,
 }
 
 impl Prometheus {
@@ -162,8 +165,9 @@ impl Prometheus {
     async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (failed, kept) = (Arc::new(Mutex::new("0")), Arc::new(Mutex::new("0")));
+        let [failed, kept, handled, of_share] = ["0", "0", "7", "7"].map(|value| Arc::new(Mutex::new(value)));
         let (value_of_failed, value_of_kept) = (failed.clone(), kept.clone());
+        let (value_of_handled, value_of_share) = (handled.clone(), of_share.clone());
         tokio::spawn(async move {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
@@ -176,6 +180,10 @@ impl Prometheus {
                     *value_of_failed.lock()
                 } else if request.contains("kept") {
                     *value_of_kept.lock()
+                } else if request.contains("query=sum%28increase%28arrakis_worker_messages_total") {
+                    *value_of_handled.lock()
+                } else if request.contains("query=sum%28increase%28arrakis_worker_handed_over_total") {
+                    *value_of_share.lock()
                 } else {
                     "NaN"
                 };
@@ -191,7 +199,13 @@ impl Prometheus {
                 let _ = stream.write_all(response.as_bytes()).await;
             }
         });
-        Self { url, failed, kept }
+        Self {
+            url,
+            failed,
+            kept,
+            handled,
+            of_share,
+        }
     }
 }
 
@@ -204,7 +218,10 @@ fn script(platform: &Platform, prometheus: &str, options: &[&str]) -> Process {
     Process::start_at(script, &[&[prometheus, "stilgar"][..], options].concat(), environment)
 }
 
-const FAST: [&str; 6] = ["--steps", "10,100", "--hold-seconds", "3", "--check-seconds", "1"];
+/// The shortest steps.
+const FAST: [&str; 6] = ["--steps", "10,100", "--hold-seconds", "30", "--check-seconds", "1"];
+/// One step.
+const ONE: [&str; 6] = ["--steps", "100", "--hold-seconds", "30", "--check-seconds", "1"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn script_raises_the_share_and_takes_it_back_when_a_threshold_is_crossed() {
@@ -216,12 +233,8 @@ async fn script_raises_the_share_and_takes_it_back_when_a_threshold_is_crossed()
     let _canary = canary(&platform).await;
     let share = async || platform.database.canary_share().await.unwrap();
 
-    let (status, output) = script(&platform, &prometheus.url, &FAST).output(LIMIT).await;
+    let (status, output) = script(&platform, &prometheus.url, &FAST).output(2 * LIMIT).await;
     assert_eq!(status.code(), Some(0), "{output}");
-    assert!(
-        output.contains("at 100 % the canary has handled no message"),
-        "{output}"
-    );
     assert_eq!(
         (share().await.percent, share().await.changed_by),
         (100, "stilgar".to_owned())
@@ -250,8 +263,56 @@ async fn script_raises_the_share_and_takes_it_back_when_a_threshold_is_crossed()
     *prometheus.kept.lock() = "100";
     let (status, output) = script(&platform, &prometheus.url, &FAST).output(LIMIT).await;
     assert_eq!(status.code(), Some(1), "{output}");
-    assert!(output.contains("could not be handed over, percent: 100.00"), "{output}");
+    assert!(output.contains("were not handed over, percent: 100.00"), "{output}");
     assert_eq!(share().await.percent, 0);
+}
+
+/// Every threshold holds, and the stable workers serve everyone: the build was tested by nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn script_takes_the_share_back_when_the_canary_has_handled_nothing() {
+    let platform = Platform::start().await;
+    let _canary = canary(&platform).await;
+    let prometheus = Prometheus::start().await;
+    *prometheus.handled.lock() = "0";
+    let percent = async || platform.database.canary_share().await.unwrap().percent;
+    let (status, output) = script(&platform, &prometheus.url, &ONE).output(LIMIT).await;
+    assert_eq!(status.code(), Some(1), "{output}");
+    assert!(
+        output.contains("at 100 %: the canary has handled none of the 7 messages of its servers"),
+        "{output}"
+    );
+    assert_eq!(percent().await, 0);
+    *prometheus.of_share.lock() = "NaN";
+    let (status, output) = script(&platform, &prometheus.url, &ONE).output(LIMIT).await;
+    assert_eq!(status.code(), Some(1), "{output}");
+    assert!(output.contains("this step has tested nothing"), "{output}");
+    assert!(output.contains("no message in any step"), "{output}");
+    assert_eq!(percent().await, 0);
+    let short = ["--steps", "100", "--hold-seconds", "0"];
+    let (status, output) = script(&platform, &prometheus.url, &short).output(LIMIT).await;
+    assert_eq!(status.code(), Some(64), "{output}");
+}
+
+/// As with a canary worker that cannot reach PostgreSQL: Prometheus scrapes it, and nothing is handed over to it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn script_takes_the_share_back_when_no_canary_worker_reports() {
+    let (platform, stable) = Platform::with_worker().await;
+    let canary = canary(&platform).await;
+    let prometheus = Prometheus::start().await;
+    let slow = ["--steps", "100", "--hold-seconds", "60", "--check-seconds", "1"];
+    let process = script(&platform, &prometheus.url, &slow);
+    process.line("100 % for 60 s").await;
+    stable.until_metric(SHARE, 100.0).await;
+    drop(canary);
+    stable.until_metric(SHARE, 0.0).await;
+    // The stable workers count what would have been the canary's.
+    let id = platform.run_command("chani", "position", json!({})).await;
+    platform.control.answered(&id).await;
+    stable.until_metric(UNSERVED, 1.0).await;
+    let (status, output) = process.output(LIMIT).await;
+    assert_eq!(status.code(), Some(1), "{output}");
+    assert!(output.contains("at 100 %: no canary worker reports"), "{output}");
+    assert_eq!(platform.database.canary_share().await.unwrap().percent, 0);
 }
 
 /// An operator who has set the share to 0 has the last word: the script does not raise it again.
@@ -260,9 +321,8 @@ async fn script_stops_when_somebody_else_changes_the_share() {
     let platform = Platform::start().await;
     let _canary = canary(&platform).await;
     let prometheus = Prometheus::start().await;
-    let options = ["--steps", "10,100", "--hold-seconds", "5", "--check-seconds", "1"];
-    let process = script(&platform, &prometheus.url, &options);
-    process.line("10 % for 5 s").await;
+    let process = script(&platform, &prometheus.url, &FAST);
+    process.line("10 % for 30 s").await;
     let mut tx = admin(&platform).await.database().global().await.unwrap();
     tx.set_canary_share(0, "chani", "it answers wrongly").await.unwrap();
     tx.commit().await.unwrap();
