@@ -144,6 +144,11 @@ impl Process {
         self.signal(Signal::SIGTERM);
     }
 
+    /// Sends SIGHUP, as a terminal that is closed.
+    pub fn hang_up(&self) {
+        self.signal(Signal::SIGHUP);
+    }
+
     /// Sends SIGKILL and waits for the end.
     pub async fn kill(&mut self) {
         self.signal(Signal::SIGKILL);

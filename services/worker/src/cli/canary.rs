@@ -233,10 +233,13 @@ impl Drive {
         }
         let client = reqwest::Client::builder().timeout(QUERY_LIMIT).build()?;
         let mut terminated = signal(SignalKind::terminate())?;
+        // The terminal was closed: nobody sees what happens next.
+        let mut hung_up = signal(SignalKind::hangup())?;
         let end = tokio::select! {
             end = self.climb(admin, &client) => end?,
             _ = tokio::signal::ctrl_c() => End::Back("interrupted".to_owned()),
             _ = terminated.recv() => End::Back("terminated".to_owned()),
+            _ = hung_up.recv() => End::Back("the terminal was closed".to_owned()),
         };
         match end {
             End::Held => {

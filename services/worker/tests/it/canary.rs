@@ -354,4 +354,14 @@ async fn share_goes_back_without_metrics_and_when_the_script_is_ended() {
     let (status, output) = process.output(LIMIT).await;
     assert_eq!(status.code(), Some(1), "{output}");
     assert_eq!(percent().await, 0);
+    let process = script(&platform, &prometheus.url, &slow);
+    process.line("50 % for 60 s").await;
+    process.hang_up();
+    let (status, output) = process.output(LIMIT).await;
+    assert_eq!(status.code(), Some(1), "{output}");
+    assert!(
+        output.contains("the share is 0 again: the terminal was closed"),
+        "{output}"
+    );
+    assert_eq!(percent().await, 0);
 }
