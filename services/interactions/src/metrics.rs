@@ -19,8 +19,8 @@ impl Metrics {
         let metrics = Self {
             requests: registry.counter_vec(
                 "arrakis_interactions_requests_total",
-                "Requests to the interactions endpoint by outcome: published (the broker has confirmed it), ping, signature (missing or \
-                 invalid), timestamp (a valid signature of another time), too_large, cut_off (the body is incomplete), malformed (a valid \
+                "Requests to the interactions endpoint by outcome: published (the broker has confirmed it), ping, unsigned (without a signature or a timestamp), signature \
+                 (invalid), timestamp (a valid signature of another time), too_large, cut_off (the body is incomplete), malformed (a valid \
                  signature of no interaction), busy (bodies in memory exceed their limit), unavailable (the broker has not confirmed it).",
                 &["outcome"],
             ),

@@ -13,7 +13,9 @@ pub(crate) enum Outcome {
     Published,
     /// Discord checks the endpoint.
     Ping,
-    /// The signature is missing or invalid.
+    /// The signature or the timestamp is missing, or none by its form: Discord sends no such request.
+    Unsigned,
+    /// The signature is invalid.
     Signature,
     /// The signature is valid and of another time.
     Timestamp,
@@ -31,9 +33,10 @@ pub(crate) enum Outcome {
 
 impl Outcome {
     /// Every outcome.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Published,
         Self::Ping,
+        Self::Unsigned,
         Self::Signature,
         Self::Timestamp,
         Self::TooLarge,
@@ -48,6 +51,7 @@ impl Outcome {
         match self {
             Self::Published => "published",
             Self::Ping => "ping",
+            Self::Unsigned => "unsigned",
             Self::Signature => "signature",
             Self::Timestamp => "timestamp",
             Self::TooLarge => "too_large",
@@ -65,7 +69,7 @@ impl Outcome {
             // https://discord.com/developers/docs/interactions/receiving-and-responding#interaction-callback
             Self::Published => (StatusCode::ACCEPTED, ""),
             Self::Ping => (StatusCode::OK, PONG),
-            Self::Signature => (StatusCode::UNAUTHORIZED, "invalid request signature"),
+            Self::Unsigned | Self::Signature => (StatusCode::UNAUTHORIZED, "invalid request signature"),
             Self::Timestamp => (StatusCode::UNAUTHORIZED, "the request is too old"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
             Self::CutOff => (StatusCode::BAD_REQUEST, "the body is incomplete"),

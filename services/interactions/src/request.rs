@@ -3,11 +3,11 @@
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::outcome::Outcome;
-use crate::signature::PublicKey;
+use crate::signature::{PublicKey, is_well_formed};
 
 /// Header with the signature.
 pub(crate) const SIGNATURE: &str = "x-signature-ed25519";
@@ -112,9 +112,12 @@ impl<'a> SignedRequest<'a> {
         memory: &'a BodyMemory,
         now_seconds: impl Fn() -> u64,
     ) -> Result<Self, Outcome> {
-        let signature = headers.get(SIGNATURE).ok_or(Outcome::Signature)?;
-        let timestamp = headers.get(TIMESTAMP).ok_or(Outcome::Signature)?.as_bytes();
-        let sent = seconds(timestamp).ok_or(Outcome::Signature)?;
+        let signature = headers.get(SIGNATURE).map(HeaderValue::as_bytes);
+        let signature = signature
+            .filter(|value| is_well_formed(value))
+            .ok_or(Outcome::Unsigned)?;
+        let timestamp = headers.get(TIMESTAMP).ok_or(Outcome::Unsigned)?.as_bytes();
+        let sent = seconds(timestamp).ok_or(Outcome::Unsigned)?;
         let mut memory = Share::new(memory);
         // The signature covers the timestamp and the body behind it, so they are read into one buffer.
         let mut signed = timestamp.to_vec();
@@ -133,7 +136,7 @@ impl<'a> SignedRequest<'a> {
             }
             signed.extend_from_slice(&chunk);
         }
-        if !key.has_signed(&signed, signature.as_bytes()) {
+        if !key.has_signed(&signed, signature) {
             return Err(Outcome::Signature);
         }
         let now = now_seconds();

@@ -31,6 +31,11 @@ impl PublicKey {
     }
 }
 
+/// Whether a value of the header has the form of a signature: 128 hexadecimal digits.
+pub(crate) fn is_well_formed(signature: &[u8]) -> bool {
+    signature.len() == 2 * SIGNATURE_BYTES && signature.iter().all(u8::is_ascii_hexdigit)
+}
+
 impl FromStr for PublicKey {
     type Err = PublicKeyError;
 
