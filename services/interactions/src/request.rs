@@ -3,6 +3,7 @@
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -118,6 +119,12 @@ impl<'a> SignedRequest<'a> {
             .ok_or(Outcome::Unsigned)?;
         let timestamp = headers.get(TIMESTAMP).ok_or(Outcome::Unsigned)?.as_bytes();
         let sent = seconds(timestamp).ok_or(Outcome::Unsigned)?;
+        let declared = headers
+            .get(CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok()?.parse().ok());
+        if declared.is_some_and(|length: usize| length > MAX_BODY) {
+            return Err(Outcome::TooLarge);
+        }
         let mut memory = Share::new(memory);
         // The signature covers the timestamp and the body behind it, so they are read into one buffer.
         let mut signed = timestamp.to_vec();

@@ -1,5 +1,7 @@
 //! What is refused, and never published.
 
+use std::time::Duration;
+
 use arrakis_test_support::eventually;
 use reqwest::StatusCode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -88,6 +90,29 @@ async fn body_that_is_too_large_is_refused() {
         "the count of the giant body",
     )
     .await;
+    world.finish().await;
+}
+
+/// The length is known from the head, so nothing is read.
+#[tokio::test]
+async fn length_that_is_too_large_is_refused_at_once() {
+    let world = World::new().await;
+    let address = world.url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address.strip_suffix("/interactions").unwrap())
+        .await
+        .unwrap();
+    let (timestamp, signature) = (now(), "0".repeat(128));
+    let head = format!(
+        "POST /interactions HTTP/1.1\r\nhost: x\r\ncontent-length: 10000000000\r\nx-signature-timestamp: {timestamp}\r\nx-signature-ed25519: {signature}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    tokio::time::timeout(Duration::from_secs(1), stream.read_exact(&mut status))
+        .await
+        .expect("a response before the body")
+        .unwrap();
+    assert_eq!(&status, b"HTTP/1.1 413");
+    assert_eq!(world.counted("too_large"), 1);
     world.finish().await;
 }
 
