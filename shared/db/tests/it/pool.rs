@@ -250,6 +250,27 @@ async fn connection_to_an_unresponsive_server_is_closed() {
     eventually(responds, "a new connection").await;
 }
 
+/// Health checks are all that an idle service does.
+#[tokio::test]
+async fn pings_close_the_circuit_of_a_service_without_traffic() {
+    let two = TwoTenants::create().await;
+    let url = Secret::new(two.database.app_url());
+    let options = DatabaseOptions {
+        max_connections: 1,
+        interactive_acquire_timeout: Duration::from_millis(50),
+        ..DatabaseOptions::default()
+    };
+    let database = Database::connect(&url, options).await.unwrap();
+    let held = database.tenant(two.a).await.unwrap();
+    for _ in 0..10 {
+        assert!(database.tenant(two.a).await.is_err(), "the only connection is in use");
+    }
+    assert!(database.breaker_is_open());
+    held.commit().await.unwrap();
+    let closes = async || database.ping().await.is_ok() && !database.breaker_is_open();
+    eventually(closes, "the circuit to close by pings").await;
+}
+
 #[tokio::test]
 async fn connection_closed_while_idle_is_replaced_without_an_error() {
     let two = TwoTenants::create().await;
