@@ -81,9 +81,14 @@ impl Share {
 }
 
 impl CanaryShare {
+    /// The share of a worker that hands nothing over.
+    pub(crate) fn none() -> Self {
+        Self(watch::Sender::new(Share::default()))
+    }
+
     /// Reads the share once. Without PostgreSQL nothing is handed over.
     pub(crate) async fn begin(database: &Database, metrics: &WorkerMetrics) -> Self {
-        let share = Self(watch::Sender::new(Share::default()));
+        let share = Self::none();
         share.read(database, metrics).await;
         share
     }

@@ -102,7 +102,10 @@ pub async fn serve(mut config: Config, runtime: Runtime) -> anyhow::Result<()> {
         None => Some(KillSwitchLoop::begin(services.clone(), kill_switch_sync(&config, &services)?).await),
     };
     services.metrics.group.with_label_values(&[config.group.name()]).set(1);
-    let canary_share = CanaryShare::begin(&services.database, &services.metrics).await;
+    let canary_share = match config.group {
+        WorkerGroup::Stable => CanaryShare::begin(&services.database, &services.metrics).await,
+        WorkerGroup::Canary | WorkerGroup::Shadow => CanaryShare::none(),
+    };
     let consumers = Consumers {
         canary_share: canary_share.clone(),
         config: &config,

@@ -132,6 +132,9 @@ async fn share_has_the_servers_of_its_points_and_no_others() {
     platform.publish_labelled(&dispatch, &labels).await;
     platform.control.answered(&id).await;
     canary.until_metric(OF_CANARY, inside.into()).await;
+    // It hands nothing over, so that the largest share of all workers is that of the stable ones, also once it has changed.
+    let second = self::canary(&platform).await;
+    assert_eq!(second.metric(SHARE), Some(0.0));
     stable.until_metric(HANDED_OVER, inside.into()).await;
     // 20, and the one without a server.
     stable.until_metric(WAITED, 21.0).await;
