@@ -19,6 +19,7 @@ const VERDICTS: [&str; 3] = ["passed", "needs_approval", "blocked"];
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
     requests: IntCounterVec,
+    failed: IntCounter,
     seconds: HistogramVec,
     rate_limited: IntCounterVec,
     signatures: IntCounterVec,
@@ -41,6 +42,10 @@ impl Metrics {
                 "arrakis_api_requests_total",
                 "Responses by route, method and status. Route none: the path matches no route.",
                 &["route", "method", "status"],
+            ),
+            failed: registry.counter(
+                "arrakis_api_failed_responses_total",
+                "Responses with a status of 500 or more.",
             ),
             seconds: registry.seconds_vec(
                 "arrakis_api_request_seconds",
@@ -108,6 +113,9 @@ impl Metrics {
             _ => "other",
         };
         self.requests.with_label_values(&[route, method, status.as_str()]).inc();
+        if status.is_server_error() {
+            self.failed.inc();
+        }
         self.seconds.with_label_values(&[route]).observe(took.as_secs_f64());
     }
 
@@ -156,5 +164,22 @@ mod tests {
         let registry = Registry::new();
         let _metrics = Metrics::new(&registry);
         arrakis_test_support::assert_metrics("arrakis-api", &registry);
+    }
+
+    /// A series of a route and a status begins with its first response, which is no increase.
+    #[test]
+    fn failed_responses_start_at_zero() {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry);
+        let failed = |number| {
+            registry
+                .render()
+                .contains(&format!("arrakis_api_failed_responses_total {number}\n"))
+        };
+        assert!(failed(0));
+        for status in [StatusCode::OK, StatusCode::NOT_FOUND, StatusCode::SERVICE_UNAVAILABLE] {
+            metrics.response("/eligibility", &Method::GET, status, Duration::ZERO);
+        }
+        assert!(failed(1));
     }
 }

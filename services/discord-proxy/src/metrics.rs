@@ -151,7 +151,7 @@ impl Metrics {
         ] {
             self.limited.with_label_values(&[scope.name()]);
         }
-        for why in [ProxyError::KillSwitch, ProxyError::Frozen] {
+        for why in ProxyError::ALL {
             self.refusals.with_label_values(&[why.name()]);
         }
         for why in ["limited", "failed", "unsent", "lost"] {
@@ -233,5 +233,16 @@ mod tests {
         let registry = Registry::new();
         let _metrics = Metrics::new(&registry);
         arrakis_test_support::assert_metrics("arrakis-discord-proxy", &registry);
+    }
+
+    #[test]
+    fn refusals_start_at_zero() {
+        let registry = Registry::new();
+        let _metrics = Metrics::new(&registry);
+        let text = registry.render();
+        for why in ProxyError::ALL {
+            let series = format!("arrakis_proxy_refusals_total{{why=\"{}\"}} 0\n", why.name());
+            assert!(text.contains(&series), "{series}");
+        }
     }
 }

@@ -42,6 +42,20 @@ pub(crate) const GAP_REASONS: [&str; 7] = [
     "resume_failed",
 ];
 
+/// Values of the label `cause`: why connections ended.
+const CLOSE_CAUSES: [&str; 10] = [
+    "backpressure",
+    "closed",
+    "compression",
+    "dropped",
+    "invalid_session",
+    "reconnect",
+    "sequence",
+    "silent",
+    "unreachable",
+    "unreadable",
+];
+
 impl Metrics {
     pub(crate) fn new(registry: &Registry) -> Self {
         let metrics = Self {
@@ -131,6 +145,9 @@ impl Metrics {
         }
         for reason in GAP_REASONS {
             metrics.gaps.with_label_values(&[reason]);
+        }
+        for cause in CLOSE_CAUSES {
+            metrics.closes.with_label_values(&[cause]);
         }
         metrics
     }
@@ -236,5 +253,16 @@ mod tests {
         let registry = Registry::new();
         let _metrics = Metrics::new(&registry);
         arrakis_test_support::assert_metrics("arrakis-ingestor", &registry);
+    }
+
+    #[test]
+    fn causes_start_at_zero() {
+        let registry = Registry::new();
+        let _metrics = Metrics::new(&registry);
+        let text = registry.render();
+        for cause in CLOSE_CAUSES {
+            let series = format!("arrakis_ingestor_gateway_closes_total{{cause=\"{cause}\"}} 0\n");
+            assert!(text.contains(&series), "{series}");
+        }
     }
 }

@@ -312,6 +312,13 @@ impl WorkerMetrics {
         }
     }
 
+    /// Creates the series of a queue whose messages are handed over.
+    pub fn start_hand_over_at_zero(&self, queue: &str) {
+        for outcome in ["handed_over", "kept", "unserved"] {
+            self.handed_over.with_label_values(&[queue, outcome]);
+        }
+    }
+
     /// Counts a finished call to Discord and records its duration.
     pub fn count_call(&self, finished: &FinishedCall<'_>) {
         self.calls.with_label_values(&[finished.route, finished.outcome]).inc();

@@ -449,6 +449,7 @@ impl Consumers<'_> {
         }
         let services = self.services;
         let metrics = services.metrics.clone();
+        metrics.start_hand_over_at_zero(queue);
         let handler = HandOver::new(handler, self.canary_share.clone(), &services.publisher, metrics);
         self.consume(running, self.options(queue, prefetch, limit), handler);
     }

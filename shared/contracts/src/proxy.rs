@@ -87,7 +87,8 @@ pub enum ProxyError {
 }
 
 impl ProxyError {
-    const ALL: [Self; 12] = [
+    /// Every error.
+    pub const ALL: [Self; 12] = [
         Self::UnknownCaller,
         Self::NotAllowed,
         Self::BadRequest,

@@ -111,6 +111,10 @@ async fn share_rises_falls_and_loses_its_worker_under_load_and_no_interaction_is
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn share_has_the_servers_of_its_points_and_no_others() {
     let (platform, stable) = Platform::with_worker().await;
+    assert_eq!(
+        (stable.metric(HANDED_OVER), stable.metric(UNSERVED)),
+        (Some(0.0), Some(0.0))
+    );
     let canary = canary(&platform).await;
     set_share(&platform, 50).await;
     stable.until_metric(SHARE, 50.0).await;
