@@ -4,6 +4,7 @@
 //! the channel requeues those that were not removed, in their order; the broker does the same if the process ends. Concurrent
 //! operations do not receive each other's unacknowledged dead letters.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ use crate::message::{Message, fits_short};
 use crate::publisher::{PublishError, PublishOutcome, Publisher};
 use crate::retry::now_ms;
 
+/// Time limit of opening a channel, and of reading one letter. A reachable broker responds in milliseconds.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long an operation waits for its letters to be requeued.
 const REQUEUE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -70,6 +73,9 @@ pub enum DeadLetterError {
     /// A replayed dead letter was not confirmed. It is still a dead letter.
     #[error("the dead letter was not published to its queue and stays a dead letter: {0}")]
     Publish(#[from] PublishError),
+    /// The broker does not respond.
+    #[error("the broker has not responded for {} s", RESPONSE_TIMEOUT.as_secs())]
+    NoResponse,
     /// The broker connection was closed by this process.
     #[error(transparent)]
     Closed(#[from] ConnectionClosed),
@@ -182,6 +188,10 @@ impl DeadLetters {
     }
 
     async fn reader(&self) -> Result<LetterReader, DeadLetterError> {
+        limited(self.open_reader()).await
+    }
+
+    async fn open_reader(&self) -> Result<LetterReader, DeadLetterError> {
         let amqp = self.publisher.connection().current().await?;
         let channel = amqp.channel().await?;
         // New letters are not read: without a bound the reader might never end.
@@ -210,11 +220,16 @@ impl LetterReader {
             return Ok(None);
         }
         self.left -= 1;
+        let got = limited(self.get()).await?;
+        self.unacknowledged += u32::from(got.is_some());
+        Ok(got)
+    }
+
+    async fn get(&self) -> Result<Option<Delivery>, DeadLetterError> {
         let get = self
             .channel
             .basic_get(names::DEAD_LETTERS.into(), BasicGetOptions::default());
         let got = self.amqp.until_closed(get).await?;
-        self.unacknowledged += u32::from(got.is_some());
         Ok(got.map(|got| Delivery::read(names::DEAD_LETTERS, got.delivery)))
     }
 
@@ -227,7 +242,8 @@ impl LetterReader {
     /// Requeues the dead letters that were not removed, and waits until they are in the queue again: a quorum queue takes some time, and a
     /// reader that starts before would miss them.
     async fn end(self, publisher: &Publisher) {
-        let _ = self.amqp.until_closed(self.channel.close(200, "done".into())).await;
+        let closed = self.amqp.until_closed(self.channel.close(200, "done".into()));
+        let _ = tokio::time::timeout(REQUEUE_TIMEOUT, closed).await;
         if self.unacknowledged == 0 {
             return;
         }
@@ -246,6 +262,12 @@ impl LetterReader {
         };
         let _ = tokio::time::timeout(REQUEUE_TIMEOUT, requeued).await;
     }
+}
+
+/// Awaits a part of an operation for a limited time: a broker that has stopped responding does not close its connections.
+async fn limited<T>(part: impl Future<Output = Result<T, DeadLetterError>>) -> Result<T, DeadLetterError> {
+    let ended = tokio::time::timeout(RESPONSE_TIMEOUT, part).await;
+    ended.unwrap_or(Err(DeadLetterError::NoResponse))
 }
 
 async fn count(channel: &Channel) -> lapin::Result<u32> {

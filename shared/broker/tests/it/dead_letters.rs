@@ -37,6 +37,25 @@ fn ids(letters: &[arrakis_contracts::DeadLetter]) -> Vec<&str> {
 }
 
 #[tokio::test]
+async fn broker_that_does_not_respond_is_an_error_within_seconds() {
+    let world = World::new().await;
+    let tool = with_letters(&world, 1).await;
+    world.proxy.stall(true);
+    let limit = std::time::Duration::from_secs(5);
+    let list = tokio::time::timeout(limit, tool.list(10))
+        .await
+        .expect("an error in time");
+    assert!(list.is_err(), "{list:?}");
+    let replay = tokio::time::timeout(limit, tool.replay(&DeadLetterSelection::All))
+        .await
+        .expect("an error in time");
+    assert!(replay.is_err(), "{replay:?}");
+    world.proxy.stall(false);
+    let listed = async || tool.list(10).await.is_ok_and(|letters| letters.len() == 1);
+    eventually(listed, "the letter, which was not replayed").await;
+}
+
+#[tokio::test]
 async fn listing_shows_the_reason_and_keeps_letters_in_order() {
     let world = World::new().await;
     let tool = with_letters(&world, 5).await;

@@ -3,8 +3,10 @@
 //! A replay repeats what has failed, with its effects. It needs a code of the operator's second factor, and its audit entry is committed
 //! before anything is published. Replaying twice is safe: the id of the message stays, and the letter is gone after the first replay.
 
-use arrakis_broker::{DeadLetterError, DeadLetterSelection, DeadLetters, ReplayReport};
-use arrakis_contracts::{DeadLetter, redact};
+use std::time::Duration;
+
+use arrakis_broker::{DeadLetterError, DeadLetterSelection, DeadLetters, ReplayReport, queue_counts};
+use arrakis_contracts::{DeadLetter, names, redact};
 use arrakis_db::mfa::{MfaOutcome, verify};
 use arrakis_db::{Actor, NewAuditEntry};
 use arrakis_security::mfa::ProtectedOperation;
@@ -23,6 +25,8 @@ use crate::services::{ApiState, Services};
 
 /// Most dead letters that are shown, the oldest first.
 const SHOWN: usize = 100;
+/// Time limit of publishing a replay. The whole request has 15 s.
+const PUBLISH_LIMIT: Duration = Duration::from_secs(5);
 
 /// The dead letters.
 pub(super) async fn list(State(services): State<ApiState>, headers: HeaderMap) -> Result<Response, Refusal> {
@@ -76,16 +80,24 @@ pub(super) async fn replay(State(services): State<ApiState>, request: Request) -
     let form = Form::read(&services, request).await?;
     viewer.check(&form)?;
     let id = form.field("id");
-    if id.is_empty() {
+    // PostgreSQL stores no NUL.
+    if id.is_empty() || id.contains('\0') {
         return Err(Refusal::unreadable());
+    }
+    // A code is not used up for what cannot be replayed.
+    if queue_counts(services.publisher.connection(), names::DEAD_LETTERS)
+        .await
+        .is_none()
+    {
+        return Err(Refusal::unavailable("the broker does not respond"));
     }
     {
         let _check = services.code_checks.begin(viewer.user).await;
         permit(&services, &viewer, id, form.field("code")).await?;
     }
-    let letters = DeadLetters::new(services.publisher.clone());
+    let letters = DeadLetters::new(services.publisher.clone().with_limit(PUBLISH_LIMIT));
     let report = letters.replay(&DeadLetterSelection::Id(id.to_owned())).await;
-    let report = report.map_err(|error| broken(&error))?;
+    let report = report.map_err(|error| interrupted(&error))?;
     tracing::info!(user = %viewer.user, id, replayed = report.replayed, "an operator replayed a dead letter from the status page");
     let mut html = head(&viewer, "Dead letters");
     html.markup("<main><p>")
@@ -162,6 +174,14 @@ fn outcome(report: &ReplayReport) -> &'static str {
     } else {
         "Not replayed: no dead letter of this id was found. It was replayed or deleted meanwhile, or somebody else reads the list at this moment; look at the list again."
     }
+}
+
+/// A replay that failed after its code was accepted.
+fn interrupted(error: &DeadLetterError) -> Refusal {
+    tracing::warn!(%error, "a dead letter was not replayed, or its confirmation was lost");
+    let text = "The broker does not respond, so it is unknown whether the message was replayed. The code is used up. Look at the list again in a minute: what is in it was not replayed.";
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    Refusal::new(status, "unavailable", "Temporarily unavailable", text)
 }
 
 fn broken(error: &DeadLetterError) -> Refusal {

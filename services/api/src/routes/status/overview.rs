@@ -106,19 +106,18 @@ async fn broker(html: &mut Html, services: &Services, connection: &BrokerConnect
         .iter()
         .zip(&counts)
         .filter(|(queue, _)| interactions.contains(*queue));
-    let workers = workers
-        .map(|(_, counts)| counts.map_or(0, |counts| counts.consumers))
-        .min();
-    let workers = workers.unwrap_or_default();
-    html.table(
-        "Workers",
-        ["Consume interactions", "State"],
-        &[[
-            Cell::number(workers),
-            Cell::state(workers > 0, if workers > 0 { "up" } else { "no worker consumes" }),
-        ]],
-        "",
-    );
+    let workers: Option<Vec<u32>> = workers
+        .map(|(_, counts)| counts.map(|counts| counts.consumers))
+        .collect();
+    let row = match workers.map(|workers| workers.into_iter().min().unwrap_or_default()) {
+        Some(0) => [Cell::number(0), Cell::state(false, "no worker consumes")],
+        Some(workers) => [Cell::number(workers), Cell::state(true, "up")],
+        None => [
+            Cell::number("–"),
+            Cell::state(false, "unknown: a queue is missing, or the broker does not respond"),
+        ],
+    };
+    html.table("Workers", ["Consume interactions", "State"], &[row], "");
     let rows: Vec<_> = queues
         .iter()
         .zip(&counts)
@@ -158,12 +157,12 @@ async fn broker(html: &mut Html, services: &Services, connection: &BrokerConnect
         "There are none.",
     );
     let rows = shards(connection).await;
-    html.table(
-        "Shards",
-        ["Shard", "Processes", "State"],
-        &rows,
-        "No shard has a queue yet.",
-    );
+    let none = if counts.iter().any(Option::is_some) {
+        "No shard has a queue yet."
+    } else {
+        "Unknown: the broker does not respond."
+    };
+    html.table("Shards", ["Shard", "Processes", "State"], &rows, none);
 }
 
 /// Each shard has a queue, whose first consumer holds the shard; further ones are standbys.

@@ -1,7 +1,7 @@
 use arrakis_broker::{BrokerConnection, BrokerSettings, Message, PublishOutcome, Publisher};
 use arrakis_contracts::labels::HeaderValue;
 use arrakis_contracts::{headers, names};
-use arrakis_test_support::eventually;
+use arrakis_test_support::{FaultProxy, eventually, required_variable};
 use futures_util::future::join_all;
 use time::OffsetDateTime;
 
@@ -90,6 +90,65 @@ async fn operator_replays_a_dead_letter_with_a_code() {
         .filter(|entry| entry.action == "dead_letter.replay")
         .collect();
     assert_eq!((replays.len(), replays[0].subject.as_str()), (1, "event<1>"));
+}
+
+/// The broker is connected and does not respond: pages state it, and no code is used up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn broker_that_does_not_respond_is_stated_and_uses_up_no_code() {
+    let proxy = FaultProxy::start(&required_variable("AMQP_URL")).await;
+    let api = TestApi::start_with(|config| {
+        config.kill_switch.operators = vec![OPERATOR];
+        config.broker = BrokerSettings::new(proxy.proxied_url(config.broker.url.expose()));
+    })
+    .await;
+    let community = api.community(100).await;
+    dead_letter(&api, "event-1", "an error").await;
+    let (_, codes) = api.enrol(operator()).await;
+    let cookie = signed_in(&api, community, OPERATOR).await;
+    let listed = || async { read(&api, "/status/dead-letters", &cookie).await.status == 200 };
+    eventually(listed, "the api to be connected to the broker").await;
+    let page = read(&api, "/status", &cookie).await;
+    let token = form_token(&page);
+    let nul = format!("form_token={token}&id=event%00&code={}", codes[0].expose());
+    assert_eq!(
+        submit(&api, "/status/dead-letters/replay", &cookie, &nul).await.status,
+        400
+    );
+
+    proxy.stall(true);
+    let page = read(&api, "/status", &cookie).await;
+    assert!(
+        page.status == 200 && !page.text.contains("no worker consumes"),
+        "{}",
+        page.text
+    );
+    let list = read(&api, "/status/dead-letters", &cookie).await;
+    assert!(
+        list.status == 503 && list.text.contains("does not respond"),
+        "{}",
+        list.text
+    );
+    let form = format!("form_token={token}&id=event-1&code={}", codes[0].expose());
+    let replay = submit(&api, "/status/dead-letters/replay", &cookie, &form).await;
+    assert!(
+        replay.status == 503 && replay.text.contains("Nothing was changed"),
+        "{}",
+        replay.text
+    );
+    let mut tx = api.admin.database().global().await.unwrap();
+    let entries = tx.platform_audit_entries(20).await.unwrap();
+    assert!(
+        entries.iter().all(|entry| entry.action != "dead_letter.replay"),
+        "{entries:?}"
+    );
+    drop(tx);
+
+    proxy.stall(false);
+    let replayed = || async {
+        let answer = submit(&api, "/status/dead-letters/replay", &cookie, &form).await;
+        answer.status == 200
+    };
+    eventually(replayed, "the replay with the same code").await;
 }
 
 /// More requests than the api has connections to PostgreSQL.
