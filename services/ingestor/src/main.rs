@@ -1,5 +1,6 @@
 //! `arrakis-ingestor`: see `arrakis-ingestor --help`.
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -35,16 +36,23 @@ fn main() -> ExitCode {
     match argument.to_str() {
         Some("-h" | "--help") => print(HELP),
         Some("-V" | "--version") => print(concat!("arrakis-ingestor ", env!("CARGO_PKG_VERSION"))),
-        Some("healthcheck") => {
-            let endpoint = arguments.next();
-            let endpoint = endpoint.map(|name| name.to_string_lossy().parse::<HealthEndpoint>());
-            match (endpoint.transpose(), arguments.next()) {
-                (Ok(endpoint), None) => check_health(Service::Ingestor, endpoint.unwrap_or_default()),
-                (Err(error), _) => usage_error(error),
-                (Ok(_), Some(more)) => usage_error(format_args!("unexpected argument '{}' found", more.display())),
-            }
-        }
+        Some("healthcheck") => healthcheck(arguments.collect()),
         _ => usage_error(format_args!("unexpected argument '{}' found", argument.display())),
+    }
+}
+
+fn healthcheck(arguments: Vec<OsString>) -> ExitCode {
+    let is_help = |argument: &OsString| matches!(argument.to_str(), Some("-h" | "--help"));
+    if arguments.iter().any(is_help) {
+        return print(HELP);
+    }
+    let mut arguments = arguments.into_iter();
+    let endpoint = arguments.next();
+    let endpoint = endpoint.map(|name| name.to_string_lossy().parse::<HealthEndpoint>());
+    match (endpoint.transpose(), arguments.next()) {
+        (Ok(endpoint), None) => check_health(Service::Ingestor, endpoint.unwrap_or_default()),
+        (Err(error), _) => usage_error(error),
+        (Ok(_), Some(more)) => usage_error(format_args!("unexpected argument '{}' found", more.display())),
     }
 }
 

@@ -7,14 +7,14 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::process::ExitCode;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrakis_config::{EXIT_CODE, Reader, Service, Source, variables};
 
-/// Time limit of connecting, and of each read or write.
+/// Time limit of connecting, and of the exchange after it.
 const TIME_LIMIT: Duration = Duration::from_secs(3);
 /// Longest response that is read: a status line, headers, and the components that are not up.
-const LONGEST_RESPONSE: u64 = 16 * 1024;
+const LONGEST_RESPONSE: usize = 16 * 1024;
 
 /// A health endpoint that answers 200 or another status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -99,12 +99,25 @@ fn request(address: SocketAddr, path: &str) -> Result<(), String> {
 
 fn exchange(address: SocketAddr, path: &str) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect_timeout(&address, TIME_LIMIT)?;
-    stream.set_read_timeout(Some(TIME_LIMIT))?;
+    let until = Instant::now() + TIME_LIMIT;
     stream.set_write_timeout(Some(TIME_LIMIT))?;
     let head = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(head.as_bytes())?;
-    let mut response = Vec::new();
-    stream.take(LONGEST_RESPONSE).read_to_end(&mut response)?;
+    let (mut response, mut buffer) = (Vec::new(), [0; 1024]);
+    while response.len() < LONGEST_RESPONSE {
+        // A peer that sends byte by byte would exceed no limit of one read.
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => response.extend_from_slice(buffer.get(..read).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
     Ok(response)
 }
 
@@ -149,6 +162,21 @@ mod tests {
         let (address, _) = respond("");
         let error = request(address, "/livez").unwrap_err();
         assert!(error.contains("no status"), "{error}");
+    }
+
+    #[test]
+    fn peer_that_sends_byte_by_byte_is_an_error_in_time() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            while stream.write_all(b"x").is_ok() {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        });
+        let began = Instant::now();
+        assert!(request(address, "/livez").is_err());
+        assert!(began.elapsed() < 2 * TIME_LIMIT, "{:?}", began.elapsed());
     }
 
     #[test]

@@ -211,6 +211,11 @@ async fn healthcheck_reports_whether_the_ingestor_accepts_work() {
         let (code, text) = check(arguments).await;
         assert_eq!(code, Some(0), "{arguments:?}: {text}");
     }
+    for arguments in [&["healthcheck", "--help"][..], &["healthcheck", "livez", "-h"]] {
+        let (code, text) = check(arguments).await;
+        assert_eq!(code, Some(0), "{arguments:?}: {text}");
+        assert!(text.contains("Usage: arrakis-ingestor"), "{text}");
+    }
     for arguments in [&["healthcheck", "metrics"][..], &["healthcheck", "livez", "more"]] {
         assert_eq!(check(arguments).await.0, Some(64), "{arguments:?}");
     }
