@@ -95,6 +95,10 @@ async fn command_is_one_trace_from_the_gateway_frame_to_the_reply() {
         .any(|line| line.contains(&received.trace_id));
     assert!(is_logged, "no log line of the worker has {}", received.trace_id);
 
+    // What a service reads every second is in no trace.
+    let begun_by_queries = |span: &CollectedSpan| span.parent_span_id.is_empty() && span.name.starts_with("db.");
+    assert!(!collector.spans().iter().any(begun_by_queries));
+
     // Credentials are of a type that is never written.
     let application = base64_of_the_application();
     for span in collector.spans() {

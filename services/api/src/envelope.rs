@@ -57,6 +57,7 @@ pub(crate) async fn envelope(State(services): State<ApiState>, mut request: Requ
         route,
         api_key = field::Empty,
         trace_id = field::Empty,
+        otel.status_code = field::Empty,
     );
     if let Some(trace) = span.in_scope(arrakis_telemetry::export::current) {
         span.record("trace_id", trace.trace_id());
@@ -161,6 +162,9 @@ fn log(span: &tracing::Span, response: &Response, took: Duration) {
         response.status().as_u16(),
         u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
     );
+    if response.status().is_server_error() {
+        span.record("otel.status_code", "ERROR");
+    }
     let problem = response.extensions().get::<Problem>();
     let code = code_of(response);
     match problem.and_then(|problem| problem.cause.as_deref()) {

@@ -198,7 +198,8 @@ impl Forwarder {
             class = call.class.name(),
             attempt = number,
             status = tracing::field::Empty,
-            duration_ms = tracing::field::Empty
+            duration_ms = tracing::field::Empty,
+            otel.status_code = tracing::field::Empty
         );
         let (this, call) = (Arc::clone(self), Arc::clone(call));
         tokio::spawn(async move { this.send(&call, permit).await }.instrument(span))
@@ -230,6 +231,9 @@ impl Forwarder {
         let duration = began.elapsed();
         tracing::Span::current().record("duration_ms", u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
         self.upstream_health.record(&result);
+        if !result.as_ref().is_ok_and(|response| response.status.as_u16() < 400) {
+            tracing::Span::current().record("otel.status_code", "ERROR");
+        }
         let outcome = match &result {
             Ok(response) => {
                 tracing::Span::current().record("status", response.status.as_u16());

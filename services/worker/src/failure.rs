@@ -23,6 +23,13 @@ pub enum Failure {
     Drop(String),
 }
 
+/// Records in the span of a message that its handling failed, so that a trace shows it as an error.
+pub(crate) fn record_status(span: &tracing::Span, verdict: &Verdict) {
+    if matches!(verdict, Verdict::Retry { .. } | Verdict::DeadLetter { .. }) {
+        span.record("otel.status_code", "ERROR");
+    }
+}
+
 impl Failure {
     /// A [`Failure::Retry`] with this text.
     pub fn retry(why: impl fmt::Display) -> Self {

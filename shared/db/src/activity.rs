@@ -45,7 +45,7 @@ impl TenantTx {
             return Ok(true);
         }
         let sql = statements::count_once(self.community, event_id, user, activity.counts(), at);
-        let span = tracing::info_span!("db.activity.count_once");
+        let span = tracing::info_span!("db.activity.count_once", otel.status_code = tracing::field::Empty);
         let row = self.run_and_commit("activity.count_once", span, &sql).await?;
         let counted = row
             .ok_or(sqlx::Error::RowNotFound)

@@ -184,7 +184,7 @@ impl Database {
         statements: Statements<'_>,
     ) -> Result<(PooledConnection, Option<PgRow>), DbError> {
         let attempt = self.admit(query).await?;
-        let span = tracing::info_span!("db.transaction.begin");
+        let span = tracing::info_span!("db.transaction.begin", otel.status_code = tracing::field::Empty);
         let begun = run_named(query, span, Box::pin(self.pool.begin(statements, self.acquire_limit()))).await;
         record(attempt, begun.as_ref().err());
         begun

@@ -15,7 +15,12 @@ pub const SLOW_QUERY: Duration = Duration::from_millis(50);
 /// Runs a query under its name: `named!("profile.by_user", query.fetch_optional(conn))`.
 macro_rules! named {
     ($name:literal, $query:expr) => {
-        $crate::named_query::run_named($name, tracing::info_span!(concat!("db.", $name)), Box::pin($query)).await
+        $crate::named_query::run_named(
+            $name,
+            tracing::info_span!(concat!("db.", $name), otel.status_code = tracing::field::Empty),
+            Box::pin($query),
+        )
+        .await
     };
 }
 pub(crate) use named;
@@ -47,9 +52,11 @@ async fn run_within<T>(limit: Duration, name: &'static str, span: Span, query: Q
             "no response",
         )))
     };
-    responded
-        .unwrap_or_else(timed_out)
-        .map_err(|source| DbError::new(name, source))
+    responded.unwrap_or_else(timed_out).map_err(|source| {
+        // In a trace the span is one of an error.
+        span.record("otel.status_code", "ERROR");
+        DbError::new(name, source)
+    })
 }
 
 #[cfg(test)]

@@ -125,6 +125,7 @@ impl Calls {
             proxy_attempts = field::Empty,
             outcome = field::Empty,
             duration_ms = field::Empty,
+            otel.status_code = field::Empty,
         );
         self.finish(request, until).instrument(span).await
     }
@@ -173,6 +174,9 @@ impl Calls {
         span.record("attempt", finished.attempts);
         span.record("proxy_attempts", proxy_attempts);
         span.record("outcome", finished.outcome);
+        if finished.error.is_some() {
+            span.record("otel.status_code", "ERROR");
+        }
         span.record(
             "duration_ms",
             u64::try_from(finished.duration.as_millis()).unwrap_or(u64::MAX),

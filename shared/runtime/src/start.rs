@@ -65,11 +65,17 @@ struct CommonConfig {
     /// The collector of traces; `None`: no export.
     traces: Option<TraceEndpoint>,
     ratio: SampleRatio,
+    /// The group of a worker, for its traces.
+    group: Option<String>,
     fail_points: Option<fail_point::Spec>,
 }
 
 impl CommonConfig {
-    fn read(reader: &mut Reader) -> Option<Self> {
+    fn read(service: Service, reader: &mut Reader) -> Option<Self> {
+        let group = match service {
+            Service::Worker => reader.defaulted::<String>(&variables::WORKER_GROUP),
+            _ => None,
+        };
         let health_addr = reader.defaulted(&variables::HEALTH_ADDR);
         let filter = reader.defaulted::<String>(&variables::RUST_LOG);
         let format = reader.defaulted(&variables::LOG_FORMAT);
@@ -82,6 +88,7 @@ impl CommonConfig {
             format: format?,
             traces: traces?,
             ratio: ratio?,
+            group,
             fail_points: fail_points?,
         })
     }
@@ -102,7 +109,7 @@ where
     F: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
     let loaded = Reader::load(service, Source::environment(), |reader| {
-        let common = CommonConfig::read(reader);
+        let common = CommonConfig::read(service, reader);
         let own = read(reader);
         Some((common?, own?))
     });
@@ -173,7 +180,7 @@ fn start_export(service: Service, common: &CommonConfig) -> anyhow::Result<Optio
     let Some(endpoint) = &common.traces else {
         return Ok(None);
     };
-    let export = TraceExport::start(service.binary(), endpoint, common.ratio);
+    let export = TraceExport::start(service.binary(), common.group.as_deref(), endpoint, common.ratio);
     let export = export.map_err(|error| Fatal::configuration(format!("OTEL_EXPORTER_OTLP_*: {error}")))?;
     Ok(Some(export))
 }

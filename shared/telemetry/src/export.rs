@@ -12,13 +12,13 @@ use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use opentelemetry::trace::{
-    Span as _, SpanContext, SpanId, SpanKind, TraceContextExt as _, TraceFlags, TraceId, TraceState, Tracer as _,
+    Link, Span as _, SpanContext, SpanId, SpanKind, TraceContextExt as _, TraceFlags, TraceId, TraceState, Tracer as _,
     TracerProvider as _,
 };
-use opentelemetry::{Context, KeyValue};
+use opentelemetry::{Context, Key, KeyValue};
 use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
+use opentelemetry_sdk::trace::{Sampler, SamplingDecision, SamplingResult, SdkTracer, SdkTracerProvider, ShouldSample};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::trace::Traceparent;
@@ -73,6 +73,53 @@ impl FromStr for SampleRatio {
     }
 }
 
+/// Decides whether a trace that begins here is sampled. A query begins none: what is read every second, outside of an event and a request, would be
+/// most of the traces, each of one span.
+#[derive(Debug, Clone)]
+struct BeginningSampler(Sampler);
+
+impl ShouldSample for BeginningSampler {
+    fn should_sample(
+        &self,
+        parent_context: Option<&Context>,
+        trace_id: TraceId,
+        name: &str,
+        span_kind: &SpanKind,
+        attributes: &[KeyValue],
+        links: &[Link],
+    ) -> SamplingResult {
+        if name.starts_with("db.") {
+            return SamplingResult {
+                decision: SamplingDecision::Drop,
+                attributes: Vec::new(),
+                trace_state: TraceState::default(),
+            };
+        }
+        self.0
+            .should_sample(parent_context, trace_id, name, span_kind, attributes, links)
+    }
+}
+
+/// What every span of this process has: service, version, instance, and the group of a worker. `OTEL_RESOURCE_ATTRIBUTES` may state another instance.
+fn resource(service: &'static str, group: Option<&str>) -> Resource {
+    let instance = Key::from_static_str("service.instance.id");
+    let builder = Resource::builder()
+        .with_service_name(service)
+        .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
+    let builder = match group {
+        Some(group) => builder.with_attribute(KeyValue::new("arrakis.worker.group", group.to_owned())),
+        None => builder,
+    };
+    let resource = Resource::builder().build();
+    if resource.get(&instance).is_some() {
+        return builder.build();
+    }
+    let (random, _) = Traceparent::new_root().ids();
+    builder
+        .with_attribute(KeyValue::new(instance, format!("{random:032x}")))
+        .build()
+}
+
 /// The export of this process's traces. Dropping it sends the last spans.
 #[derive(Debug)]
 pub struct TraceExport {
@@ -81,12 +128,13 @@ pub struct TraceExport {
 }
 
 impl TraceExport {
-    /// Starts the export. The crypto provider must be installed before.
+    /// Starts the export. The crypto provider must be installed before. `group` is that of a worker.
     ///
     /// # Errors
     /// When the exporter's settings (`OTEL_EXPORTER_OTLP_*`) are invalid.
     pub fn start(
         service: &'static str,
+        group: Option<&str>,
         endpoint: &TraceEndpoint,
         ratio: SampleRatio,
     ) -> Result<Self, ExporterBuildError> {
@@ -94,11 +142,11 @@ impl TraceExport {
             .with_http()
             .with_endpoint(format!("{}/v1/traces", endpoint.0))
             .build()?;
-        let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(ratio.0)));
+        let sampler = Sampler::ParentBased(Box::new(BeginningSampler(Sampler::TraceIdRatioBased(ratio.0))));
         let provider = SdkTracerProvider::builder()
             .with_batch_exporter(exporter)
             .with_sampler(sampler)
-            .with_resource(Resource::builder().with_service_name(service).build())
+            .with_resource(resource(service, group))
             .build();
         let tracer = provider.tracer("arrakis");
         // An error means that another export of this process was started before; it stays the one of `root`.
@@ -205,6 +253,42 @@ mod tests {
         assert!(root("test.event.publish", || panic!("the time is read"), read).is_none());
         assert_eq!(current(), None);
         assert!(!Traceparent::new_root().is_sampled());
+    }
+
+    #[test]
+    fn query_outside_of_a_trace_begins_none() {
+        let sampler = BeginningSampler(Sampler::AlwaysOn);
+        let decide = |name| {
+            let trace = TraceId::from(7_u128);
+            sampler
+                .should_sample(None, trace, name, &SpanKind::Internal, &[], &[])
+                .decision
+        };
+        assert_eq!(decide("db.rollout.canary_share"), SamplingDecision::Drop);
+        assert_eq!(decide("api.request.handle"), SamplingDecision::RecordAndSample);
+    }
+
+    #[test]
+    fn resource_names_the_build_the_process_and_the_group() {
+        let value = |resource: &Resource, name: &'static str| {
+            resource.get(&Key::from_static_str(name)).map(|value| value.to_string())
+        };
+        let (one, other) = (
+            resource("arrakis-worker", Some("canary")),
+            resource("arrakis-api", None),
+        );
+        assert_eq!(value(&one, "service.name").as_deref(), Some("arrakis-worker"));
+        assert_eq!(
+            value(&one, "service.version").as_deref(),
+            Some(env!("CARGO_PKG_VERSION"))
+        );
+        assert_eq!(value(&one, "arrakis.worker.group").as_deref(), Some("canary"));
+        assert_eq!(value(&other, "arrakis.worker.group"), None);
+        let instance = value(&one, "service.instance.id");
+        assert!(
+            instance.is_some() && instance != value(&other, "service.instance.id"),
+            "{instance:?}"
+        );
     }
 
     #[test]

@@ -33,7 +33,7 @@ use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
 use tracing::{Instrument, field, info_span};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, record_status};
 use crate::load_shedding::LoadShedding;
 use crate::metrics::label_error;
 use crate::services::{POSTGRES_WAIT, Services};
@@ -169,6 +169,7 @@ impl Handler for Events {
             attempt = delivery.attempts() + 1,
             trace_id = labels.traceparent.split('-').nth(1),
             duration_ms = field::Empty,
+            otel.status_code = field::Empty,
         );
         set_parent(&span, &labels.traceparent);
         let event = Event {
@@ -183,6 +184,7 @@ impl Handler for Events {
         let verdict = with_connection_wait(POSTGRES_WAIT, handled).await;
         let took = delivery.received().elapsed();
         span.record("duration_ms", u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+        record_status(&span, &verdict);
         verdict
     }
 }

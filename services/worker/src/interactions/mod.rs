@@ -41,6 +41,7 @@ use self::defer::Deferral;
 use self::in_flight::InFlight;
 use self::received::{Handled, Received, decode};
 use crate::commands::{CommandEntry, Commands, outdated_component};
+use crate::failure::record_status;
 use crate::interaction::invocation::{Invocation, InvocationData};
 use crate::interaction::refusal::Refusal;
 use crate::load_shedding::LoadShedding;
@@ -119,12 +120,14 @@ async fn handle_in_span(in_flight: InFlight<'_>) -> Handled {
         trace_id = received.labels.traceparent.split('-').nth(1),
         outcome = field::Empty,
         duration_ms = field::Empty,
+        otel.status_code = field::Empty,
     );
     set_parent(&span, &received.labels.traceparent);
     let handled = route(in_flight).instrument(span.clone()).await;
     span.record("outcome", handled.outcome);
     let took = received.delivery.received().elapsed();
     span.record("duration_ms", u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+    record_status(&span, &handled.verdict);
     handled
 }
 

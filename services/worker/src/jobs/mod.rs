@@ -34,7 +34,7 @@ use self::owner::{Attempt, JobTx};
 pub use self::queue::{JobRequest, enqueue, enqueue_for_platform};
 pub(crate) use self::queue::{due, publish};
 use crate::community::Community;
-use crate::failure::Failure;
+use crate::failure::{Failure, record_status};
 use crate::services::{POSTGRES_WAIT, Services};
 
 /// Time limit of one attempt, after which it is stopped and retried. It is below the broker's `consumer_timeout` of 30 minutes; kinds
@@ -103,6 +103,7 @@ impl Handler for Jobs {
             attempt = field::Empty,
             trace_id = field::Empty,
             duration_ms = field::Empty,
+            otel.status_code = field::Empty,
         );
         if let Some(trace) = span.in_scope(arrakis_telemetry::export::current) {
             span.record("trace_id", trace.trace_id());
@@ -112,6 +113,7 @@ impl Handler for Jobs {
         let verdict = with_connection_wait(POSTGRES_WAIT, handled).await;
         let took = delivery.received().elapsed();
         span.record("duration_ms", u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+        record_status(&span, &verdict);
         let labels = [job.kind.name(), verdict.name()];
         let metrics = &self.services.metrics;
         metrics.jobs.with_label_values(&labels).inc();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use arrakis_config::Secret;
 use arrakis_db::{Database, DatabaseOptions, DbError};
 use arrakis_test_support::{FaultProxy, eventually};
+use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::fixtures::{TwoTenants, connect, run, set_tenant, user};
 
@@ -304,6 +305,31 @@ impl io::Write for Log {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// OpenTelemetry reads the status of a span from this field.
+#[tokio::test]
+async fn span_of_a_failed_query_has_the_status_of_an_error() {
+    let two = TwoTenants::create().await;
+    let database = one_connection(&two).await;
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(move || writer.clone())
+        .with_span_events(FmtSpan::CLOSE)
+        .with_ansi(false)
+        .finish();
+    let _logging = tracing::subscriber::set_default(subscriber);
+    let held = database.tenant(two.a).await.unwrap();
+    let text = || String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(!text().contains("otel.status_code"), "{}", text());
+    assert!(database.tenant(two.a).await.is_err(), "the only connection is in use");
+    assert!(
+        text().contains("db.transaction.begin{otel.status_code=\"ERROR\"}"),
+        "{}",
+        text()
+    );
+    drop(held);
 }
 
 #[tokio::test]
