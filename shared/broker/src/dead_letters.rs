@@ -4,7 +4,9 @@
 //! the channel requeues those that were not removed, in their order; the broker does the same if the process ends. Concurrent
 //! operations do not receive each other's unacknowledged dead letters.
 
+use std::collections::HashSet;
 use std::future::Future;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,6 +54,9 @@ impl DeadLetterSelection {
 pub struct ReplayReport {
     /// Number of dead letters that were published to their queues again.
     pub replayed: u32,
+    /// Number of dead letters that were removed, because a letter with the same id, queue and body was replayed: an interaction that Discord, or
+    /// somebody else, delivered several times.
+    pub copies: u32,
     /// Ids of dead letters whose origin queue does not exist or is unknown. They stay dead letters.
     pub queue_missing: Vec<String>,
     /// Ids of events that are older than [`arrakis_contracts::dead_letter::MAX_REPLAY_AGE`]: their claims may be deleted before they
@@ -128,12 +133,14 @@ impl DeadLetters {
 
     /// Publishes dead letters to their origin queues, under the same ids and with a count of attempts of 0. An event can be replayed
     /// until [`arrakis_contracts::dead_letter::MAX_REPLAY_AGE`] after its first receipt. A failed replay creates a new dead letter, so
-    /// without that limit a dead letter could outlive the claims that prevent doubled effects.
+    /// without that limit a dead letter could outlive the claims that prevent doubled effects. Of several letters with the same id, queue and body
+    /// one is published, and the others are removed.
     ///
     /// # Errors
     /// When an AMQP call fails or a dead letter is not confirmed. Those before it are replayed; nothing is lost.
     pub async fn replay(&self, selection: &DeadLetterSelection) -> Result<ReplayReport, DeadLetterError> {
         let mut report = ReplayReport::default();
+        let (hasher, mut replayed) = (RandomState::new(), HashSet::new());
         let mut reader = self.reader().await?;
         while let Some(delivery) = reader.next().await? {
             let letter = describe(&delivery);
@@ -152,7 +159,18 @@ impl DeadLetters {
                 report.not_replayable.push((letter.id, letter.origin_queue));
                 continue;
             }
+            let content = (
+                letter.id.clone(),
+                letter.origin_queue.clone(),
+                hasher.hash_one(delivery.body()),
+            );
+            // Without an id nothing protects from a second effect, and nothing tells two messages apart.
+            if !letter.id.is_empty() && replayed.contains(&content) {
+                report.copies += u32::from(reader.remove(&delivery).await == SettleOutcome::Sent);
+                continue;
+            }
             if self.publish_replay(&delivery, &letter).await? {
+                replayed.insert(content);
                 // A stale acknowledgement leaves a second copy, which the claim of the event id makes harmless.
                 reader.remove(&delivery).await;
                 report.replayed += 1;

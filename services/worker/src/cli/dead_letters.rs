@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::output::{print, print_json, printable, report};
+use super::output::{counted, print, print_json, printable, report};
 use super::topology::connect;
 use super::with_config;
 
@@ -179,6 +179,10 @@ fn header_json(value: &arrakis_contracts::labels::HeaderValue) -> Value {
 async fn replay(letters: &DeadLetters, filter: &Filter) -> anyhow::Result<ExitCode> {
     let result = letters.replay(&filter.selection()).await?;
     report(format_args!("{} replayed", result.replayed));
+    if result.copies > 0 {
+        let copies = counted(result.copies, "copy");
+        report(format_args!("{copies} with the same id, queue and body removed"));
+    }
     for id in &result.queue_missing {
         report(format_args!(
             "{} is not replayed: its original queue does not exist",

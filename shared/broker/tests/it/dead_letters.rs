@@ -138,6 +138,23 @@ async fn replay_keeps_the_event_id_and_resets_the_attempts() {
     world.finish(&[]).await;
 }
 
+/// As of one interaction that was delivered several times and cannot be read: each delivery became a letter.
+#[tokio::test]
+async fn copies_of_a_replayed_letter_are_removed() {
+    let world = World::new().await;
+    let age = std::time::Duration::ZERO;
+    for id in ["twice", "twice", "once", "twice"] {
+        letter_of(&world, id, "GUILD_MEMBER_ADD", names::EVENTS_GUILD, age).await;
+    }
+    let counted = async || world.count(names::DEAD_LETTERS).await == 4;
+    eventually(counted, "the letters").await;
+    let tool = DeadLetters::new(world.publisher());
+    let report = tool.replay(&DeadLetterSelection::All).await.unwrap();
+    assert_eq!((report.replayed, report.copies), (2, 2), "{report:?}");
+    assert_eq!(world.take_all(names::EVENTS_GUILD, 2).await, ["twice", "once"]);
+    assert_eq!(tool.list(10).await.unwrap(), []);
+}
+
 #[tokio::test]
 async fn letter_without_an_origin_queue_stays() {
     let world = World::new().await;
@@ -172,7 +189,7 @@ async fn letter_of(world: &World, id: &str, kind: &str, origin_queue: &str, age:
         letter.headers.insert(name.to_owned(), value);
     }
     world.publisher().publish(&letter).await.unwrap();
-    eventually(async || world.count(names::DEAD_LETTERS).await == 1, "the letter").await;
+    eventually(async || world.count(names::DEAD_LETTERS).await >= 1, "the letter").await;
 }
 
 #[tokio::test]
