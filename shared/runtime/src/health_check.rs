@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use arrakis_config::{EXIT_CODE, Reader, Service, Source, variables};
 
-/// Time limit of connecting, and of the exchange after it.
+/// Time limit of connecting, sending and receiving, together.
 const TIME_LIMIT: Duration = Duration::from_secs(3);
 /// Longest response that is read: a status line, headers, and the components that are not up.
 const LONGEST_RESPONSE: usize = 16 * 1024;
@@ -98,8 +98,8 @@ fn request(address: SocketAddr, path: &str) -> Result<(), String> {
 }
 
 fn exchange(address: SocketAddr, path: &str) -> io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect_timeout(&address, TIME_LIMIT)?;
     let until = Instant::now() + TIME_LIMIT;
+    let mut stream = TcpStream::connect_timeout(&address, TIME_LIMIT)?;
     stream.set_write_timeout(Some(TIME_LIMIT))?;
     let head = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(head.as_bytes())?;

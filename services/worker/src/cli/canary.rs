@@ -26,7 +26,7 @@ const ROLL_BACK_LIMIT: Duration = Duration::from_secs(120);
 const DRIVEN: &str = "canary drive";
 /// A canary worker that has not reported for this long does not report: the time after which the stable workers hand nothing over, and one report.
 const UNREPORTED_LIMIT: Duration = Duration::from_secs(5);
-/// Longest window of the queries. A shorter step has a shorter one, so that a check knows nothing of the step before.
+/// Longest window of the queries. A shorter step has a shorter one, so that a check does not judge the step before.
 const MAX_WINDOW: u64 = 120;
 /// Shortest step: in less, Prometheus has not scraped a worker twice.
 const MIN_HOLD: u64 = 30;
@@ -233,7 +233,7 @@ impl Drive {
         }
         let client = reqwest::Client::builder().timeout(QUERY_LIMIT).build()?;
         let mut terminated = signal(SignalKind::terminate())?;
-        // The terminal was closed: nobody sees what happens next.
+        // The terminal was closed: no operator follows the run.
         let mut hung_up = signal(SignalKind::hangup())?;
         let end = tokio::select! {
             end = self.climb(admin, &client) => end?,
