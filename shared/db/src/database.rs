@@ -15,7 +15,7 @@ use sqlx::{ConnectOptions, Row as _};
 use crate::background_permits::{BackgroundPermit, BackgroundPermits};
 use crate::circuit_breaker::{Attempt, CircuitBreaker, connection_wait};
 use crate::login::{self, Purpose};
-use crate::named_query::{Query, named, run_named};
+use crate::named_query::{named, run_named};
 use crate::pool::{Pool, PooledConnection, Statements};
 use crate::{Community, CommunityId, DbError, GuildId, migrate, statements};
 
@@ -185,7 +185,7 @@ impl Database {
     ) -> Result<(PooledConnection, Option<PgRow>), DbError> {
         let attempt = self.admit(query).await?;
         let span = tracing::info_span!("db.transaction.begin", otel.status_code = tracing::field::Empty);
-        let begun = run_named(query, span, Box::pin(self.pool.begin(statements, self.acquire_limit()))).await;
+        let begun = run_named(query, span, self.pool.begin(statements, self.acquire_limit())).await;
         record(attempt, begun.as_ref().err());
         begun
     }
@@ -193,8 +193,7 @@ impl Database {
     /// A connection for one statement outside of any transaction, unless the circuit breaker refuses it.
     pub(crate) async fn connection(&self, query: &'static str) -> Result<PooledConnection, DbError> {
         let attempt = self.admit(query).await?;
-        let acquired: Query<'_, PooledConnection> = Box::pin(self.pool.acquire(self.acquire_limit()));
-        let connection = acquired.await;
+        let connection = self.pool.acquire(self.acquire_limit()).await;
         let connection = connection.map_err(|error| DbError::new(query, error));
         record(attempt, connection.as_ref().err());
         connection
@@ -416,7 +415,7 @@ impl TenantTx {
         fail_point::hit("db.committing").await;
         let statements = format!("{statements}; commit");
         let run = self.transaction.run(Statements::UsingPrepared(&statements));
-        let last = run_named(query, span, Box::pin(run)).await?;
+        let last = run_named(query, span, run).await?;
         self.transaction.release();
         fail_point::hit("db.committed").await;
         Ok(last)

@@ -2,7 +2,6 @@
 //! of slow queries.
 
 use std::future::Future;
-use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use tracing::{Instrument, Span};
@@ -18,7 +17,7 @@ macro_rules! named {
         $crate::named_query::run_named(
             $name,
             tracing::info_span!(concat!("db.", $name), otel.status_code = tracing::field::Empty),
-            Box::pin($query),
+            $query,
         )
         .await
     };
@@ -29,16 +28,20 @@ pub(crate) use named;
 /// connection was lost without a close, which would otherwise hang for a quarter of an hour.
 pub const QUERY_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A query that has not begun, on the heap. The compiler proves for each task of a service that all it awaits is `Send`, anew for each task;
-/// the futures of the driver, hundreds of types deep, were most of the time of a build. One allocation for each query costs far less than its
-/// round trip.
-pub(crate) type Query<'q, T> = Pin<Box<dyn Future<Output = Result<T, sqlx::Error>> + Send + 'q>>;
-
-pub(crate) async fn run_named<T>(name: &'static str, span: Span, query: Query<'_, T>) -> Result<T, DbError> {
+pub(crate) async fn run_named<T>(
+    name: &'static str,
+    span: Span,
+    query: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, DbError> {
     run_within(QUERY_TIMEOUT, name, span, query).await
 }
 
-async fn run_within<T>(limit: Duration, name: &'static str, span: Span, query: Query<'_, T>) -> Result<T, DbError> {
+async fn run_within<T>(
+    limit: Duration,
+    name: &'static str,
+    span: Span,
+    query: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, DbError> {
     let started = Instant::now();
     let responded = tokio::time::timeout(limit, query.instrument(span.clone())).await;
     let took = started.elapsed();
@@ -65,7 +68,7 @@ mod tests {
 
     #[tokio::test]
     async fn query_without_response_ends_in_a_transient_error() {
-        let no_response = Box::pin(std::future::pending::<Result<(), sqlx::Error>>());
+        let no_response = std::future::pending::<Result<(), sqlx::Error>>();
         let error = run_within(Duration::from_millis(20), "profile.join", Span::none(), no_response)
             .await
             .unwrap_err();

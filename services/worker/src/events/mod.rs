@@ -28,7 +28,6 @@ use arrakis_runtime::fail_point;
 use arrakis_telemetry::export::set_parent;
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
 use tracing::{Instrument, field, info_span};
@@ -179,8 +178,7 @@ impl Handler for Events {
         if delivery.may_have_been_handled() && is_expired(&event, self.services.now()) {
             return expired(&event);
         }
-        // On the heap: the compiler would else check this type, thousands of types deep, again for each handler around this one.
-        let handled: BoxFuture<'_, Verdict> = Box::pin(self.handle_one(&event).instrument(span.clone()));
+        let handled = self.handle_one(&event).instrument(span.clone());
         let verdict = with_connection_wait(POSTGRES_WAIT, handled).await;
         let took = delivery.received().elapsed();
         span.record("duration_ms", u64::try_from(took.as_millis()).unwrap_or(u64::MAX));

@@ -32,7 +32,6 @@ use std::sync::Arc;
 
 use arrakis_broker::{Delivery, Handler, Verdict};
 use arrakis_telemetry::export::set_parent;
-use futures_util::future::BoxFuture;
 use tracing::{Instrument, field, info_span};
 use twilight_model::guild::Permissions;
 use twilight_model::id::Id;
@@ -73,9 +72,7 @@ impl Handler for Interactions {
         let handled = if in_flight.is_shed() {
             in_flight.expired("the three seconds were over on arrival, or nearly over while the worker is overloaded")
         } else {
-            // On the heap: the compiler would else check this type, thousands of types deep, again for each handler around this one.
-            let handling: BoxFuture<'_, Handled> = Box::pin(handle_in_span(in_flight));
-            handling.await
+            handle_in_span(in_flight).await
         };
         self.count(&received, &handled);
         handled.verdict

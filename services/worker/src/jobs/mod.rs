@@ -22,7 +22,6 @@ use arrakis_broker::{Delivery, Handler, MAX_ATTEMPTS, Verdict};
 use arrakis_contracts::dead_letter::DeadLetterReason;
 use arrakis_contracts::{Job, JobKind, headers, names};
 use arrakis_db::{CommunityId, JobOutcome, JobStart, JobState, with_connection_wait};
-use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, field, info_span};
@@ -108,8 +107,7 @@ impl Handler for Jobs {
         if let Some(trace) = span.in_scope(arrakis_telemetry::export::current) {
             span.record("trace_id", trace.trace_id());
         }
-        // On the heap: the compiler would else check this type, thousands of types deep, again for each handler around this one.
-        let handled: BoxFuture<'_, Verdict> = Box::pin(self.handle_one(&delivery, &job).instrument(span.clone()));
+        let handled = self.handle_one(&delivery, &job).instrument(span.clone());
         let verdict = with_connection_wait(POSTGRES_WAIT, handled).await;
         let took = delivery.received().elapsed();
         span.record("duration_ms", u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
