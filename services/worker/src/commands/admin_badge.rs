@@ -6,7 +6,6 @@
 
 use arrakis_db::{Actor, BadgeSource, NewAuditEntry, TenantTx, UserId};
 use arrakis_domain::{Badge, BadgeRule, Role, RoleRule};
-use async_trait::async_trait;
 use serde_json::json;
 use twilight_model::application::command::CommandOptionChoice;
 use twilight_model::guild::Permissions;
@@ -45,7 +44,6 @@ struct Request<'a> {
     reason: &'a str,
 }
 
-#[async_trait]
 impl Command for AdminBadge {
     fn definition(&self) -> Definition {
         let action =

@@ -4,7 +4,6 @@
 
 use arrakis_db::{Actor, NewAuditEntry, VersionCause};
 use arrakis_domain::{GateKey, TierId};
-use async_trait::async_trait;
 use serde_json::json;
 use twilight_model::application::command::CommandOptionChoice;
 use twilight_model::guild::Permissions;
@@ -29,7 +28,6 @@ const EVERYONE: &str = "everyone";
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AdminGates;
 
-#[async_trait]
 impl Command for AdminGates {
     fn definition(&self) -> Definition {
         let what = StringBuilder::new("what", "A command, or a part of one; without it the gates are shown");

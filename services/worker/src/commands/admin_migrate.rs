@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use arrakis_db::{Actor, NewAuditEntry, TierImport, TierImportState, UserId};
 use arrakis_domain::{Role, RoleId, RoleRule, TierId, TierRoles};
 use arrakis_security::mfa::ProtectedOperation;
-use async_trait::async_trait;
 use serde_json::json;
 use twilight_model::application::command::CommandOptionChoice;
 use twilight_model::guild::Permissions;
@@ -43,7 +42,6 @@ const MAX_LISTED: usize = 1_000;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AdminMigrate;
 
-#[async_trait]
 impl Command for AdminMigrate {
     fn definition(&self) -> Definition {
         let tier = StringBuilder::new("tier", "The tier that the holders of the role keep");

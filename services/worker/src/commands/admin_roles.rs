@@ -5,7 +5,6 @@
 
 use arrakis_db::{Actor, NewAuditEntry, Profile, UserId, VersionCause};
 use arrakis_domain::TierRoles;
-use async_trait::async_trait;
 use serde_json::json;
 use twilight_model::guild::Permissions;
 use twilight_model::id::Id;
@@ -30,7 +29,6 @@ use crate::render::profile;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AdminRoles;
 
-#[async_trait]
 impl Command for AdminRoles {
     fn definition(&self) -> Definition {
         let policy = StringBuilder::new("policy", "Which tier roles a member has; a preview is shown first").choices([

@@ -11,7 +11,6 @@ use arrakis_db::{
     VersionCause,
 };
 use arrakis_domain::{RoleBindings, RoleKey, Theme};
-use async_trait::async_trait;
 use serde_json::json;
 use twilight_model::guild::Permissions;
 
@@ -45,7 +44,6 @@ struct Stored {
     posts: Vec<(PostKind, Post)>,
 }
 
-#[async_trait]
 impl Command for AdminStats {
     fn definition(&self) -> Definition {
         Definition::new(

@@ -5,7 +5,6 @@
 
 use arrakis_db::{Actor, Community, NewAuditEntry, TenantTx, UserId, VersionCause};
 use arrakis_security::mfa::ProtectedOperation;
-use async_trait::async_trait;
 use serde_json::json;
 use twilight_model::guild::Permissions;
 use twilight_util::builder::command::UserBuilder;
@@ -31,7 +30,6 @@ const ANSWER: ResponseMode = ResponseMode::Deferred { ephemeral: true };
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AdminTakeover;
 
-#[async_trait]
 impl Command for AdminTakeover {
     fn definition(&self) -> Definition {
         let admin = UserBuilder::new(

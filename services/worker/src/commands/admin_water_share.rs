@@ -4,7 +4,6 @@
 //! claim, changes nothing and shows the tree as it is.
 
 use arrakis_db::{Actor, NewAuditEntry, UserId};
-use async_trait::async_trait;
 use serde_json::json;
 use twilight_model::guild::Permissions;
 use twilight_model::id::Id;
@@ -27,7 +26,6 @@ use crate::render::profile;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AdminWaterShare;
 
-#[async_trait]
 impl Command for AdminWaterShare {
     fn definition(&self) -> Definition {
         Definition::new(NAME, "Who shared the badge with whom, as a tree; revoke a branch")

@@ -4,7 +4,6 @@
 
 use arrakis_db::mfa::MfaOutcome;
 use arrakis_db::{Approval, ApprovalActor, ApprovalState, ApprovalVia, DecisionAttempt, DecisionCode, DecisionOutcome};
-use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{Command, CommandContext, CommandScope, ComponentRule, Definition, ResponseMode, outdated_component};
@@ -19,7 +18,6 @@ use crate::render::text;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Approvals;
 
-#[async_trait]
 impl Command for Approvals {
     fn definition(&self) -> Definition {
         Definition::new(NAME, "Decisions about plans of infrastructure")

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use arrakis_db::EvaluationInput;
 use arrakis_domain::{Evaluation, MemberFacts};
-use async_trait::async_trait;
 use twilight_model::http::attachment::Attachment;
 use twilight_util::builder::command::UserBuilder;
 
@@ -27,7 +26,6 @@ struct Member {
     facts: MemberFacts,
 }
 
-#[async_trait]
 impl Command for Badges {
     fn definition(&self) -> Definition {
         Definition::new("badges", "Your badges as a picture, or another member's")

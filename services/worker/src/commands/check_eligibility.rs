@@ -7,7 +7,6 @@ use arrakis_db::TokenProfile;
 use arrakis_db::registry::{Account, IdentityRecord};
 use arrakis_domain::{Address, CheckedAddressError, EntryThreshold, Standing, Zones};
 use arrakis_eligibility::Question;
-use async_trait::async_trait;
 use twilight_model::application::command::CommandOptionChoice;
 use twilight_util::builder::command::StringBuilder;
 
@@ -38,7 +37,6 @@ struct Stored {
     profile: TokenProfile,
 }
 
-#[async_trait]
 impl Command for CheckEligibility {
     fn definition(&self) -> Definition {
         let mut definition = Definition::new(

@@ -7,7 +7,6 @@
 use arrakis_cache::{CacheKey, Ttl};
 use arrakis_db::{DirectoryFilter, DirectoryPage, TenantTx, UserId};
 use arrakis_domain::Theme;
-use async_trait::async_trait;
 use twilight_model::application::command::CommandOptionChoice;
 use twilight_util::builder::command::{IntegerBuilder, StringBuilder};
 
@@ -31,7 +30,6 @@ const MAX_LENGTH: u16 = 100;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Directory;
 
-#[async_trait]
 impl Command for Directory {
     fn definition(&self) -> Definition {
         let tier = StringBuilder::new("tier", "Only members with this tier")

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use tokio::time::timeout;
 use twilight_model::guild::Permissions;
 
@@ -19,7 +18,6 @@ const WALLET_LIMIT: Duration = Duration::from_millis(300);
 /// The command.
 pub(super) struct Help;
 
-#[async_trait]
 impl Command for Help {
     fn definition(&self) -> Definition {
         Definition::new("help", "What I can do here")

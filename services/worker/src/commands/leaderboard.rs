@@ -6,7 +6,6 @@
 use arrakis_cache::{CacheKey, Ttl};
 use arrakis_db::{LeaderboardPage, TenantTx, UserId};
 use arrakis_domain::{Ladder, Standing, TierId};
-use async_trait::async_trait;
 use twilight_model::http::interaction::InteractionResponseData;
 use twilight_util::builder::command::IntegerBuilder;
 
@@ -26,7 +25,6 @@ const PAGE_TTL: Ttl = Ttl::seconds(10);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Leaderboard;
 
-#[async_trait]
 impl Command for Leaderboard {
     fn definition(&self) -> Definition {
         Definition::new(leaderboard::NAME, "Who leads, page by page, and where you are")

@@ -7,7 +7,6 @@
 use arrakis_db::mfa::{MfaOutcome, confirm};
 use arrakis_db::{Actor, CommunityId, NewAuditEntry, UserId};
 use arrakis_security::mfa::{BackupCode, ProtectedOperation, SecretCipher, Totp};
-use async_trait::async_trait;
 use serde_json::json;
 use twilight_model::http::attachment::Attachment;
 use twilight_util::builder::command::SubCommandBuilder;
@@ -27,7 +26,6 @@ use crate::render::qr;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Mfa;
 
-#[async_trait]
 impl Command for Mfa {
     fn definition(&self) -> Definition {
         Definition::new(NAME, "Your second factor, which commands that can do much harm need")

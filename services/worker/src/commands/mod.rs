@@ -17,6 +17,7 @@ mod check_eligibility;
 mod context;
 mod definition;
 mod directory;
+mod dyn_command;
 mod help;
 mod job_progress;
 mod leaderboard;
@@ -39,7 +40,6 @@ mod verify;
 mod water_share;
 
 use arrakis_db::UserId;
-use async_trait::async_trait;
 use twilight_model::application::command::CommandOptionChoice;
 use twilight_model::id::Id;
 use twilight_model::id::marker::UserMarker;
@@ -47,13 +47,14 @@ use twilight_model::id::marker::UserMarker;
 pub use context::CommandContext;
 pub(crate) use definition::MfaNeed;
 pub use definition::{CommandScope, ComponentRule, Definition, Feature, MfaRule, ResponseMode};
+pub use dyn_command::DynCommand;
 
 use crate::failure::Failure;
 use crate::interaction::refusal::Refusal;
 use crate::interaction::reply::CommandResult;
 
 /// All commands, in the order of `/help`.
-fn all() -> Vec<Box<dyn Command>> {
+fn all() -> Vec<Box<dyn DynCommand>> {
     vec![
         Box::new(position::Position),
         Box::new(profile::Profile),
@@ -85,35 +86,42 @@ fn all() -> Vec<Box<dyn Command>> {
 
 /// A command. It may run twice for one interaction (a worker ended before it acknowledged the message), so it only reads, or
 /// guards what it writes by the inbox.
-#[async_trait]
 pub trait Command: Send + Sync {
     /// Name, options, permissions, response mode.
     fn definition(&self) -> Definition;
 
     /// Runs the slash command.
-    async fn run(&self, context: &CommandContext<'_>) -> CommandResult;
+    fn run(&self, context: &CommandContext<'_>) -> impl Future<Output = CommandResult> + Send;
 
     /// Runs for one of its buttons or selects. `arguments` are the segments of the custom id after the command's name.
-    async fn component(&self, context: &CommandContext<'_>, arguments: &[&str]) -> CommandResult {
+    fn component(
+        &self,
+        context: &CommandContext<'_>,
+        arguments: &[&str],
+    ) -> impl Future<Output = CommandResult> + Send {
         let _ = (context, arguments);
-        Err(outdated_component().into())
+        async { Err(outdated_component().into()) }
     }
 
     /// Runs for one of its modals. `arguments` as for a component.
-    async fn modal_submit(&self, context: &CommandContext<'_>, arguments: &[&str]) -> CommandResult {
+    fn modal_submit(
+        &self,
+        context: &CommandContext<'_>,
+        arguments: &[&str],
+    ) -> impl Future<Output = CommandResult> + Send {
         let _ = (context, arguments);
-        Err(outdated_component().into())
+        async { Err(outdated_component().into()) }
     }
 
     /// Suggests at most 25 values for the option that is being typed. It must be fast: it reads the cache or an index.
-    async fn autocomplete(
+    fn autocomplete(
         &self,
         context: &CommandContext<'_>,
         option: &str,
         typed: &str,
-    ) -> Result<Vec<CommandOptionChoice>, Failure> {
+    ) -> impl Future<Output = Result<Vec<CommandOptionChoice>, Failure>> + Send {
         let _ = (context, option, typed);
-        Ok(Vec::new())
+        async { Ok(Vec::new()) }
     }
 }
 
@@ -136,7 +144,7 @@ fn component_user(text: &str) -> Result<(Id<UserMarker>, UserId), Refusal> {
 }
 
 /// What handles components without a slash command.
-fn without_slash_command() -> Vec<Box<dyn Command>> {
+fn without_slash_command() -> Vec<Box<dyn DynCommand>> {
     vec![Box::new(approval::Approvals)]
 }
 
@@ -152,11 +160,11 @@ pub struct CommandEntry {
     /// The command's definition.
     pub definition: Definition,
     /// The command's implementation.
-    pub command: Box<dyn Command>,
+    pub command: Box<dyn DynCommand>,
 }
 
-fn entries(commands: Vec<Box<dyn Command>>) -> Vec<CommandEntry> {
-    let entry = |command: Box<dyn Command>| CommandEntry {
+fn entries(commands: Vec<Box<dyn DynCommand>>) -> Vec<CommandEntry> {
+    let entry = |command: Box<dyn DynCommand>| CommandEntry {
         definition: command.definition(),
         command,
     };
@@ -182,7 +190,7 @@ impl Default for Commands {
 
 impl Commands {
     /// A set of commands; [`Commands::default`] has all commands of the worker.
-    pub fn new(commands: Vec<Box<dyn Command>>) -> Self {
+    pub fn new(commands: Vec<Box<dyn DynCommand>>) -> Self {
         Self {
             slash: entries(commands),
             components: Vec::new(),

@@ -5,7 +5,6 @@
 
 use arrakis_db::{FormerHolder, Seat, UserId};
 use arrakis_domain::{Balance, Rank, Role, RoleBindings, Standing, TierId, Zones};
-use async_trait::async_trait;
 use twilight_model::id::Id;
 use twilight_model::id::marker::RoleMarker;
 
@@ -34,7 +33,6 @@ struct Council {
     protected: bool,
 }
 
-#[async_trait]
 impl Command for Naib {
     fn definition(&self) -> Definition {
         Definition::new(

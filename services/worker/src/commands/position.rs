@@ -1,7 +1,6 @@
 //! `/position`: the member's rank, holding and tier, and the distance to the next ones.
 
 use arrakis_domain::{Balance, Rank, Zones};
-use async_trait::async_trait;
 
 use super::suspension::refuse_suspended;
 use super::{Command, CommandContext, Definition};
@@ -13,7 +12,6 @@ use crate::render::position::{self, Neighbour, PositionView};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Position;
 
-#[async_trait]
 impl Command for Position {
     fn definition(&self) -> Definition {
         Definition::new(

@@ -2,7 +2,6 @@
 
 use arrakis_db::EvaluationInput;
 use arrakis_db::registry::{Account, IdentityRecord};
-use async_trait::async_trait;
 use twilight_util::builder::command::UserBuilder;
 
 use super::subject::Subject;
@@ -15,7 +14,6 @@ use crate::render::suspended::Suspended;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Profile;
 
-#[async_trait]
 impl Command for Profile {
     fn definition(&self) -> Definition {
         Definition::new(

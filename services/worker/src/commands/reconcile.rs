@@ -5,7 +5,6 @@
 
 use arrakis_db::{Actor, JobState, NewAuditEntry, RuleChange, RuleChangeEnd};
 use arrakis_domain::RuleSetId;
-use async_trait::async_trait;
 use serde_json::json;
 use time::Duration;
 use twilight_model::application::command::{CommandOptionChoice, CommandOptionChoiceValue};
@@ -35,7 +34,6 @@ const MAX_GRACE_DAYS: u16 = 30;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reconcile;
 
-#[async_trait]
 impl Command for Reconcile {
     fn definition(&self) -> Definition {
         let action = StringBuilder::new("action", "What to do; compares and repairs when left out").choices([

@@ -7,7 +7,6 @@
 
 use arrakis_db::{Actor, NewAuditEntry, RankingPosition, UserId};
 use arrakis_domain::{Zone, Zones};
-use async_trait::async_trait;
 use serde_json::json;
 use time::OffsetDateTime;
 
@@ -30,7 +29,6 @@ struct Member {
     waitlisted_at: Option<OffsetDateTime>,
 }
 
-#[async_trait]
 impl Command for RegisterWaitlist {
     fn definition(&self) -> Definition {
         Definition::new(

@@ -1,7 +1,6 @@
 //! `/resume`: continues the wizard of `/onboard`, after a restart, in another channel, or as another admin by the session's id. For a
 //! session that was deployed it shows the deploy, also when Redis has lost the session.
 
-use async_trait::async_trait;
 use twilight_model::guild::Permissions;
 use twilight_util::builder::command::StringBuilder;
 use uuid::Uuid;
@@ -19,7 +18,6 @@ const ID_LENGTH: u16 = 36;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Resume;
 
-#[async_trait]
 impl Command for Resume {
     fn definition(&self) -> Definition {
         let session = StringBuilder::new("session", "The id below the setup; your own setup when left out")

@@ -1,7 +1,6 @@
 //! `/stats`: counts of members, tiers and wallets of the community.
 
 use arrakis_domain::Zones;
-use async_trait::async_trait;
 
 use super::{Command, CommandContext, Definition};
 use crate::interaction::reply::{CommandResult, Reply, message};
@@ -10,7 +9,6 @@ use crate::render::stats::{self, StatsView};
 /// The command.
 pub(super) struct Stats;
 
-#[async_trait]
 impl Command for Stats {
     fn definition(&self) -> Definition {
         Definition::new("stats", "The community in numbers: members, tiers, what entry takes").public()

@@ -2,7 +2,6 @@
 
 use arrakis_db::{DbError, TenantTx, TokenProfileId};
 use arrakis_domain::{Balance, EntryThreshold, Zones};
-use async_trait::async_trait;
 
 use super::{Command, CommandContext, Definition};
 use crate::community::user_id;
@@ -13,7 +12,6 @@ use crate::render::threshold::{self, ThresholdView};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Threshold;
 
-#[async_trait]
 impl Command for Threshold {
     fn definition(&self) -> Definition {
         Definition::new(

@@ -6,7 +6,6 @@
 
 use arrakis_db::{Actor, NewAuditEntry, Profile, ShareOutcome, TenantTx, UserId};
 use arrakis_domain::Badge;
-use async_trait::async_trait;
 use serde_json::json;
 use twilight_model::id::Id;
 use twilight_model::id::marker::UserMarker;
@@ -24,7 +23,6 @@ use crate::render::water_share::{self, CHOOSE, GIVE, KEEP, NAME, NotShared, shar
 #[derive(Debug, Clone, Copy)]
 pub(super) struct WaterShare;
 
-#[async_trait]
 impl Command for WaterShare {
     fn definition(&self) -> Definition {
         Definition::new(

@@ -6,7 +6,6 @@
 //!
 //! Safe to repeat: the job's id consists of kind and event id, and the bot's presence is recorded with the time of the event.
 
-use async_trait::async_trait;
 use serde::Deserialize;
 use twilight_model::id::Id;
 use twilight_model::id::marker::GuildMarker;
@@ -27,7 +26,6 @@ pub(super) struct Body {
     unavailable: bool,
 }
 
-#[async_trait]
 impl EventHandler for GuildJoin {
     fn name(&self) -> &'static str {
         "GUILD_CREATE"

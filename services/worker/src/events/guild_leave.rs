@@ -5,7 +5,6 @@
 //! Safe to repeat: the audit entry is written with a claim in the inbox, and the absence with the time of the event.
 
 use arrakis_db::{Actor, NewAuditEntry};
-use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::json;
 use twilight_model::id::Id;
@@ -26,7 +25,6 @@ pub(super) struct Body {
     unavailable: bool,
 }
 
-#[async_trait]
 impl EventHandler for GuildLeave {
     fn name(&self) -> &'static str {
         "GUILD_DELETE"

@@ -10,7 +10,6 @@
 
 use arrakis_db::registry::{Account, IdentityRecord};
 use arrakis_db::{JoinOutcome, TenantTx, UserId};
-use async_trait::async_trait;
 
 use super::member::{Member, repair_roles};
 use super::{Event, EventHandler, EventOutcome, arrivals, welcome};
@@ -22,7 +21,6 @@ use crate::services::Services;
 /// `GUILD_MEMBER_ADD`.
 pub(super) struct MemberJoin;
 
-#[async_trait]
 impl EventHandler for MemberJoin {
     fn name(&self) -> &'static str {
         "GUILD_MEMBER_ADD"

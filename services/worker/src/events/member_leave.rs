@@ -8,7 +8,6 @@
 //! Safe to repeat: marking the profile again changes nothing.
 
 use arrakis_db::{Actor, NewAuditEntry, Presence};
-use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::json;
 use time::Duration;
@@ -34,7 +33,6 @@ pub(super) struct Body {
     user: User,
 }
 
-#[async_trait]
 impl EventHandler for MemberLeave {
     fn name(&self) -> &'static str {
         "GUILD_MEMBER_REMOVE"

@@ -9,7 +9,6 @@
 
 use arrakis_db::{Actor, NewAuditEntry, TenantTx};
 use arrakis_domain::{RoleBindings, RoleDifference};
-use async_trait::async_trait;
 use serde_json::json;
 
 use super::member::{Member, repair_roles, role_names};
@@ -22,7 +21,6 @@ use crate::services::Services;
 /// `GUILD_MEMBER_UPDATE`.
 pub(super) struct MemberUpdate;
 
-#[async_trait]
 impl EventHandler for MemberUpdate {
     fn name(&self) -> &'static str {
         "GUILD_MEMBER_UPDATE"

@@ -4,7 +4,6 @@
 //! Safe to repeat: the message is counted with a claim in the inbox.
 
 use arrakis_db::Activity;
-use async_trait::async_trait;
 use serde::Deserialize;
 use twilight_model::id::Id;
 use twilight_model::id::marker::GuildMarker;
@@ -24,7 +23,6 @@ pub(super) struct Body {
     author: User,
 }
 
-#[async_trait]
 impl EventHandler for MessageCreate {
     fn name(&self) -> &'static str {
         "MESSAGE_CREATE"

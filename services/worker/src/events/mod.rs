@@ -26,8 +26,8 @@ use arrakis_contracts::dead_letter::{DeadLetterReason, MAX_REDELIVERY_AGE};
 use arrakis_db::{GatewayPosition, with_connection_wait};
 use arrakis_runtime::fail_point;
 use arrakis_telemetry::export::set_parent;
-use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
 use tracing::{Instrument, field, info_span};
@@ -38,7 +38,7 @@ use crate::metrics::label_error;
 use crate::services::{POSTGRES_WAIT, Services};
 
 /// The handlers of all events that have an effect.
-fn all() -> Vec<Box<dyn EventHandler>> {
+fn all() -> Vec<Box<dyn DynEventHandler>> {
     vec![
         Box::new(member_join::MemberJoin),
         Box::new(member_leave::MemberLeave),
@@ -127,20 +127,38 @@ pub enum EventOutcome {
 }
 
 /// Handles the events of one name.
-#[async_trait]
 pub trait EventHandler: Send + Sync {
     /// The event's name at the gateway.
     fn name(&self) -> &'static str;
 
     /// Handles the event. It may be called more than once for the same event.
-    async fn handle(&self, services: &Services, event: &Event) -> Result<EventOutcome, Failure>;
+    fn handle(&self, services: &Services, event: &Event) -> impl Future<Output = Result<EventOutcome, Failure>> + Send;
+}
+
+/// An [`EventHandler`] as a trait object, with its futures on the heap.
+trait DynEventHandler: Send + Sync {
+    /// As [`EventHandler::name`].
+    fn name(&self) -> &'static str;
+
+    /// As [`EventHandler::handle`].
+    fn handle<'a>(&'a self, services: &'a Services, event: &'a Event) -> BoxFuture<'a, Result<EventOutcome, Failure>>;
+}
+
+impl<H: EventHandler> DynEventHandler for H {
+    fn name(&self) -> &'static str {
+        EventHandler::name(self)
+    }
+
+    fn handle<'a>(&'a self, services: &'a Services, event: &'a Event) -> BoxFuture<'a, Result<EventOutcome, Failure>> {
+        Box::pin(EventHandler::handle(self, services, event))
+    }
 }
 
 /// The handler of the queues of events.
 #[derive(Clone)]
 pub struct Events {
     services: Arc<Services>,
-    handlers: Arc<Vec<Box<dyn EventHandler>>>,
+    handlers: Arc<Vec<Box<dyn DynEventHandler>>>,
     load_shedding: Arc<LoadShedding>,
 }
 

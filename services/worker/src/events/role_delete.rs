@@ -5,7 +5,6 @@
 
 use arrakis_db::{Actor, NewAuditEntry};
 use arrakis_domain::RoleId;
-use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::json;
 use twilight_model::id::Id;
@@ -25,7 +24,6 @@ pub(super) struct Body {
     role_id: Id<RoleMarker>,
 }
 
-#[async_trait]
 impl EventHandler for RoleDelete {
     fn name(&self) -> &'static str {
         "GUILD_ROLE_DELETE"

@@ -1,7 +1,7 @@
 //! The handlers of jobs, and what an attempt is given.
 
 use arrakis_contracts::JobKind;
-use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 use super::JobOwner;
@@ -13,15 +13,15 @@ use crate::services::Services;
 /// The handler of one kind of job, by whose jobs they are.
 pub(crate) enum KindHandler {
     /// Of a community.
-    Community(Box<dyn JobHandler>),
+    Community(Box<dyn DynJobHandler>),
     /// Of the platform.
-    Platform(Box<dyn PlatformJobHandler>),
+    Platform(Box<dyn DynPlatformJobHandler>),
     /// Of a community or of the platform.
     Either {
         /// For those of a community.
-        community: Box<dyn JobHandler>,
+        community: Box<dyn DynJobHandler>,
         /// For those of the platform.
-        platform: Box<dyn PlatformJobHandler>,
+        platform: Box<dyn DynPlatformJobHandler>,
     },
 }
 
@@ -94,7 +94,6 @@ impl PlatformJobRun<'_> {
 }
 
 /// The handler of one kind of job.
-#[async_trait]
 pub trait JobHandler: Send + Sync {
     /// The kind of job.
     fn kind(&self) -> JobKind;
@@ -106,7 +105,7 @@ pub trait JobHandler: Send + Sync {
     }
 
     /// Runs an attempt. It may be called more than once for the same job, also at the same time.
-    async fn run(&self, run: &JobRun<'_>) -> Result<(), Failure>;
+    fn run(&self, run: &JobRun<'_>) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Makes what follows from a failure of the job that no further attempt follows, whose row states it already: an attempt failed
     /// permanently or found no use for the job, all retries failed, or each attempt killed its worker. It may be called more than once for the
@@ -114,18 +113,69 @@ pub trait JobHandler: Send + Sync {
     ///
     /// # Errors
     /// Are logged.
-    async fn failed(&self, run: &JobRun<'_>, error: &str) -> Result<(), Failure> {
+    fn failed(&self, run: &JobRun<'_>, error: &str) -> impl Future<Output = Result<(), Failure>> + Send {
         let _ = (run, error);
-        Ok(())
+        async { Ok(()) }
     }
 }
 
 /// The handler of one kind of job of the platform.
-#[async_trait]
 pub trait PlatformJobHandler: Send + Sync {
     /// The kind of job.
     fn kind(&self) -> JobKind;
 
     /// As [`JobHandler::run`].
-    async fn run(&self, run: &PlatformJobRun<'_>) -> Result<(), Failure>;
+    fn run(&self, run: &PlatformJobRun<'_>) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// A [`JobHandler`] as a trait object, with its futures on the heap.
+pub(crate) trait DynJobHandler: Send + Sync {
+    /// As [`JobHandler::kind`].
+    fn kind(&self) -> JobKind;
+
+    /// As [`JobHandler::waits_while_frozen`].
+    fn waits_while_frozen(&self, payload: &Value) -> bool;
+
+    /// As [`JobHandler::run`].
+    fn run<'a>(&'a self, run: &'a JobRun<'_>) -> BoxFuture<'a, Result<(), Failure>>;
+
+    /// As [`JobHandler::failed`].
+    fn failed<'a>(&'a self, run: &'a JobRun<'_>, error: &'a str) -> BoxFuture<'a, Result<(), Failure>>;
+}
+
+impl<H: JobHandler> DynJobHandler for H {
+    fn kind(&self) -> JobKind {
+        JobHandler::kind(self)
+    }
+
+    fn waits_while_frozen(&self, payload: &Value) -> bool {
+        JobHandler::waits_while_frozen(self, payload)
+    }
+
+    fn run<'a>(&'a self, run: &'a JobRun<'_>) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(JobHandler::run(self, run))
+    }
+
+    fn failed<'a>(&'a self, run: &'a JobRun<'_>, error: &'a str) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(JobHandler::failed(self, run, error))
+    }
+}
+
+/// A [`PlatformJobHandler`] as a trait object, with its futures on the heap.
+pub(crate) trait DynPlatformJobHandler: Send + Sync {
+    /// As [`PlatformJobHandler::kind`].
+    fn kind(&self) -> JobKind;
+
+    /// As [`PlatformJobHandler::run`].
+    fn run<'a>(&'a self, run: &'a PlatformJobRun<'_>) -> BoxFuture<'a, Result<(), Failure>>;
+}
+
+impl<H: PlatformJobHandler> DynPlatformJobHandler for H {
+    fn kind(&self) -> JobKind {
+        PlatformJobHandler::kind(self)
+    }
+
+    fn run<'a>(&'a self, run: &'a PlatformJobRun<'_>) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(PlatformJobHandler::run(self, run))
+    }
 }

@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, field, info_span};
 
 pub(crate) use self::handler::KindHandler;
+use self::handler::{DynJobHandler, DynPlatformJobHandler};
 pub use self::handler::{JobHandler, JobRun, PlatformJobHandler, PlatformJobRun};
 pub use self::owner::JobOwner;
 use self::owner::{Attempt, JobTx};
@@ -154,7 +155,7 @@ impl Jobs {
         &self,
         delivery: &Delivery,
         job: &Job,
-        handler: &dyn JobHandler,
+        handler: &dyn DynJobHandler,
         community: &str,
     ) -> Result<Verdict, Failure> {
         let id: CommunityId = community
@@ -200,7 +201,12 @@ impl Jobs {
     }
 
     /// Whether a job of a frozen community waits for the end of the freeze.
-    async fn waits_while_frozen(&self, job: &Job, handler: &dyn JobHandler, owner: JobOwner) -> Result<bool, Failure> {
+    async fn waits_while_frozen(
+        &self,
+        job: &Job,
+        handler: &dyn DynJobHandler,
+        owner: JobOwner,
+    ) -> Result<bool, Failure> {
         let mut tx = owner.begin(&self.services).await?;
         let row = tx.jobs().get(&job.id).await?;
         tx.commit().await?;
@@ -220,7 +226,7 @@ impl Jobs {
         &self,
         delivery: &Delivery,
         job: &Job,
-        handler: &dyn PlatformJobHandler,
+        handler: &dyn DynPlatformJobHandler,
     ) -> Result<Verdict, Failure> {
         let started = match self.start(delivery, job, JobOwner::Platform).await? {
             Start::Run(started) => started,

@@ -14,7 +14,6 @@ use std::time::Instant;
 use arrakis_contracts::JobKind;
 use arrakis_contracts::job::{tier_sync_of_community, tier_sync_of_member};
 use arrakis_domain::{RoleBindings, RoleDifference, RoleId, RoleKey, RoleProtection};
-use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use twilight_model::guild::Member;
@@ -119,7 +118,6 @@ pub(crate) fn with_retired(mut payload: Value, retired: &RoleBindings) -> Value 
     payload
 }
 
-#[async_trait]
 impl JobHandler for TierSync {
     fn kind(&self) -> JobKind {
         JobKind::TierSync

@@ -7,7 +7,7 @@ use arrakis_broker::Message;
 use arrakis_contracts::labels::HeaderValue;
 use arrakis_contracts::names;
 use arrakis_test_support::{Process, eventually};
-use arrakis_worker::commands::{Command, ResponseMode};
+use arrakis_worker::commands::{DynCommand, ResponseMode};
 use serde_json::{Value, json};
 
 use crate::platform::{Behavior, Platform, TestCommand, follow_ups, labels};
@@ -216,7 +216,7 @@ async fn replayed_interaction(platform: &Platform, name: &str) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replayed_interaction_is_replied_to_within_fifteen_minutes() {
     let platform = Platform::start().await;
-    let failing = |name, mode| -> Box<dyn Command> { Box::new(TestCommand::new(name, Behavior::FailsOnce, mode)) };
+    let failing = |name, mode| -> Box<dyn DynCommand> { Box::new(TestCommand::new(name, Behavior::FailsOnce, mode)) };
     let _consumer = platform
         .consume(vec![
             failing("private", ResponseMode::Deferred { ephemeral: true }),

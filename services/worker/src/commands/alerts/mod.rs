@@ -13,7 +13,6 @@ use std::collections::BTreeSet;
 
 use arrakis_db::{Profile, Subscription, UserId};
 use arrakis_domain::{AlertDelivery, AlertKind, AlertSettings, QuietHours, TimeZone};
-use async_trait::async_trait;
 use twilight_model::application::command::{CommandOptionChoice, CommandOptionChoiceValue};
 use twilight_util::builder::command::{IntegerBuilder, StringBuilder};
 
@@ -62,7 +61,6 @@ const ZONES: [&str; 24] = [
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Alerts;
 
-#[async_trait]
 impl Command for Alerts {
     fn definition(&self) -> Definition {
         let hour = |name: &str, description: &str| IntegerBuilder::new(name, description).min_value(0).max_value(23);

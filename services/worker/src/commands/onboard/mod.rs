@@ -25,7 +25,6 @@ mod input;
 mod show;
 
 use arrakis_cache::{Session, SessionError, SessionName, Ttl};
-use async_trait::async_trait;
 use twilight_model::guild::Permissions;
 use twilight_model::id::Id;
 use twilight_model::id::marker::GuildMarker;
@@ -46,7 +45,6 @@ const SESSION_TTL: Ttl = Ttl::seconds(15 * 60);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Onboard;
 
-#[async_trait]
 impl Command for Onboard {
     fn definition(&self) -> Definition {
         Definition::new(NAME, "Set this server up: token, tiers, roles, channels")

@@ -24,7 +24,6 @@ use std::time::Duration;
 use arrakis_db::UserId;
 use arrakis_db::registry::{Account, IdentityRecord};
 use arrakis_verification::{RecordRefusal, Refusal as VerificationRefusal, Verification, VerificationError};
-use async_trait::async_trait;
 use twilight_util::builder::command::SubCommandBuilder;
 
 use super::{
@@ -46,7 +45,6 @@ const COOLDOWN: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Verify;
 
-#[async_trait]
 impl Command for Verify {
     fn definition(&self) -> Definition {
         Definition::new(NAME, "Link your wallet by one signature, see its state, or unlink it")

@@ -29,7 +29,6 @@ use arrakis_contracts::JobKind;
 use arrakis_domain::Plan;
 use arrakis_runtime::fail_point;
 use arrakis_vault::{ServerId, Task, VaultError};
-use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -151,7 +150,6 @@ struct Completed {
 #[derive(Debug, Default)]
 struct Steps(AtomicUsize);
 
-#[async_trait]
 impl JobHandler for Backup {
     fn kind(&self) -> JobKind {
         JobKind::Backup

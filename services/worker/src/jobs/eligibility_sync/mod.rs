@@ -23,7 +23,6 @@ mod token_chain;
 use arrakis_broker::MAX_ATTEMPTS;
 use arrakis_contracts::JobKind;
 use arrakis_db::{TokenProfile, TokenProfileId};
-use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -92,7 +91,6 @@ pub fn next_part_id(id: &str, next_block: u64) -> String {
     format!("{base}+{next_block}")
 }
 
-#[async_trait]
 impl PlatformJobHandler for EligibilitySync {
     fn kind(&self) -> JobKind {
         JobKind::EligibilitySync

@@ -26,7 +26,6 @@ use std::time::Instant;
 use arrakis_contracts::JobKind;
 use arrakis_db::{AlertMessage, AlertOutcome, CommunityId, DbError, PostKind};
 use arrakis_runtime::fail_point;
-use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::json;
 use time::OffsetDateTime;
@@ -88,7 +87,6 @@ pub fn post_request(post: PostKind, id: String) -> JobRequest {
     }
 }
 
-#[async_trait]
 impl JobHandler for Notify {
     fn kind(&self) -> JobKind {
         JobKind::Notify

@@ -23,7 +23,6 @@ mod structure;
 pub(crate) mod theme_grace;
 
 use arrakis_contracts::JobKind;
-use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use time::OffsetDateTime;
@@ -107,7 +106,6 @@ pub fn request_in_mode(id: String, mode: Mode) -> JobRequest {
     }
 }
 
-#[async_trait]
 impl JobHandler for Reconcile {
     fn kind(&self) -> JobKind {
         JobKind::Reconcile

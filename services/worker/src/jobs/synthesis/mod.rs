@@ -26,7 +26,6 @@ use arrakis_iac::live::LiveServer;
 use arrakis_iac::state::State;
 use arrakis_iac_apply::store::StateLock as _;
 use arrakis_iac_apply::{Executor, ImageFolder};
-use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -99,7 +98,6 @@ fn session_of(job: &str) -> Option<uuid::Uuid> {
     session.split('~').next()?.parse().ok()
 }
 
-#[async_trait]
 impl JobHandler for Synthesis {
     fn kind(&self) -> JobKind {
         JobKind::Synthesis

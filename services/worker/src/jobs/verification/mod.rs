@@ -17,7 +17,6 @@ use arrakis_contracts::JobKind;
 use arrakis_db::registry::{Account as RegistryAccount, TelegramUserId};
 use arrakis_db::{DbError, UserId};
 use arrakis_verification::{Account, AccountNetwork, VerificationJob};
-use async_trait::async_trait;
 use serde::Deserialize as _;
 use serde_json::Value;
 
@@ -39,7 +38,6 @@ struct Run<'a> {
     id: &'a str,
 }
 
-#[async_trait]
 impl JobHandler for Verification {
     fn kind(&self) -> JobKind {
         JobKind::Verification
@@ -56,7 +54,6 @@ impl JobHandler for Verification {
     }
 }
 
-#[async_trait]
 impl PlatformJobHandler for Verification {
     fn kind(&self) -> JobKind {
         JobKind::Verification

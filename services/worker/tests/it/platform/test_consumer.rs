@@ -14,7 +14,7 @@ use arrakis_telemetry::Metrics;
 use arrakis_test_support::eventually;
 use arrakis_themes::Registry;
 use arrakis_worker::commands::registration::register;
-use arrakis_worker::commands::{Command, CommandContext, Commands, Definition, ResponseMode};
+use arrakis_worker::commands::{Command, CommandContext, Commands, Definition, DynCommand, ResponseMode};
 use arrakis_worker::failure::Failure;
 use arrakis_worker::interaction::refusal::Refusal;
 use arrakis_worker::interaction::reply::{CommandResult, Reply};
@@ -22,7 +22,6 @@ use arrakis_worker::interactions::Interactions;
 use arrakis_worker::metrics::WorkerMetrics;
 use arrakis_worker::services::Services;
 use arrakis_worker::synthesis_client::SynthesisClient;
-use async_trait::async_trait;
 use twilight_model::application::command::{CommandOptionChoice, CommandOptionChoiceValue};
 use twilight_model::channel::message::Component;
 use twilight_model::channel::message::component::{ActionRow, TextInput, TextInputStyle};
@@ -82,7 +81,6 @@ fn text(content: &str) -> InteractionResponseData {
     }
 }
 
-#[async_trait]
 impl Command for TestCommand {
     fn definition(&self) -> Definition {
         Definition {
@@ -228,12 +226,12 @@ impl Platform {
     }
 
     /// Registers these commands and consumes interactions with them.
-    pub async fn consume(&self, commands: Vec<Box<dyn Command>>) -> TestConsumer {
+    pub async fn consume(&self, commands: Vec<Box<dyn DynCommand>>) -> TestConsumer {
         self.consume_with_prefetch(commands, 10).await
     }
 
     /// The same with this prefetch.
-    pub async fn consume_with_prefetch(&self, commands: Vec<Box<dyn Command>>, prefetch: u16) -> TestConsumer {
+    pub async fn consume_with_prefetch(&self, commands: Vec<Box<dyn DynCommand>>, prefetch: u16) -> TestConsumer {
         let metrics = Metrics::new();
         let services = Arc::new(self.services(&metrics));
         let commands = Arc::new(Commands::new(commands));
