@@ -688,13 +688,13 @@ mod tests {
         let json = serde_json::to_string(&entry(KillSwitchScope::Platform, true, 1)).unwrap();
         let forged = serde_json::to_string(&entry(KillSwitchScope::Community(8), true, u64::MAX)).unwrap();
         let stored = HashMap::from([
-            ("community:7".to_owned(), json),
-            ("community:8".to_owned(), forged),
-            ("platform".to_owned(), "x".to_owned()),
+            (b"community:7".to_vec(), json.into_bytes()),
+            (b"community:8".to_vec(), forged.into_bytes()),
+            (b"platform".to_vec(), b"x".to_vec()),
         ]);
         let (entries, mut unreadable) = decode(&stored);
         unreadable.sort_unstable();
-        let refused = vec!["community:7", "community:8", "platform"];
-        assert_eq!((entries, unreadable), (Vec::new(), refused));
+        assert_eq!(entries, []);
+        assert_eq!(unreadable, ["community:7", "community:8", "platform"]);
     }
 }

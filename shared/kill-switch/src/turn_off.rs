@@ -164,12 +164,11 @@ impl KillSwitchControl {
             return Err(TurnOffError::Refused(outcome));
         }
         // The check may have waited for another one of this user, and the kill switch was changed meanwhile.
-        let changed = require_present(&tx.kill_switches().list(Some(key)).await?, present);
-        if changed.is_err() {
+        if let Err(changed) = require_present(&tx.kill_switches().list(Some(key)).await?, present) {
             // The code is used up.
             tx.commit().await?;
+            return Err(changed);
         }
-        changed?;
         // One more than what was on when the request began: a kill switch that is turned on meanwhile has a higher version, and stays on.
         let switch = KillSwitch::ended(KillSwitchScope::Platform, present, &user.to_string(), reason);
         tx.kill_switches().append(&switch, Some(key)).await?;

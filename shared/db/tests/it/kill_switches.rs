@@ -239,7 +239,8 @@ async fn step_that_a_login_marked_as_revoked_is_pending() {
     run(&mut login, "select from kill_switch_steps for update")
         .await
         .unwrap();
-    let appended = append(&database, &change(true, 12), &key());
+    let (change, key) = (change(true, 12), key());
+    let appended = append(&database, &change, &key);
     let appended = tokio::time::timeout(std::time::Duration::from_secs(5), appended).await;
     assert_eq!(appended, Ok(true));
     assert_eq!(states().await, [(12, StepState::Pending), (12, StepState::Pending)]);
