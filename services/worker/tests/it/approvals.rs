@@ -7,7 +7,7 @@ use arrakis_db::{
     Approval, ApprovalEventType, ApprovalState, ApprovalVerdict, ApprovalVia, Database, NewApproval, UserId,
 };
 use arrakis_security::mfa::{SecretCipher, Totp};
-use arrakis_security::signing::{Algorithm, LocalSigner, Signature, Signer, SigningPurpose};
+use arrakis_security::signing::{Algorithm, LocalSigner, Signer, SigningPurpose};
 use arrakis_telemetry::Metrics;
 use arrakis_test_support::eventually;
 use arrakis_worker::approvals::{ApprovalConfig, Approvals, show_approvals, sign_approvals};

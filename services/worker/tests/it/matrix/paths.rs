@@ -86,7 +86,7 @@ const fn path(action: MemberAction, failing: ReplyCall, callback_type: u64) -> R
     }
 }
 
-fn commands() -> Vec<Box<dyn arrakis_worker::commands::Command>> {
+fn commands() -> Vec<Box<dyn arrakis_worker::commands::DynCommand>> {
     let private = ResponseMode::Deferred { ephemeral: true };
     let public = ResponseMode::Deferred { ephemeral: false };
     vec![
