@@ -30,9 +30,20 @@ pub(crate) struct LocalVault {
     pub(crate) vault: Vault,
 }
 
+/// A folder without a disk where the machine has such: every write of a vault is synced, and tests make thousands.
+fn folder_in_memory() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let folder = if memory.is_dir() {
+        tempfile::tempdir_in(memory)
+    } else {
+        tempfile::tempdir()
+    };
+    folder.unwrap()
+}
+
 impl LocalVault {
     pub(crate) fn new(limits: LimitPolicy) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = folder_in_memory();
         let signer = Arc::new(LocalSigner::generate().unwrap());
         let vault = Vault::new(VaultParts {
             store: Arc::new(FolderStore::new(folder.path())),
