@@ -43,8 +43,21 @@ fn folder_in_memory() -> TempDir {
 
 impl LocalVault {
     pub(crate) fn new(limits: LimitPolicy) -> Self {
+        Self::over(folder_in_memory(), Arc::new(LocalSigner::generate().unwrap()), limits)
+    }
+
+    /// A vault with the same key and a copy of everything that is stored.
+    pub(crate) fn copy(&self) -> Self {
         let folder = folder_in_memory();
-        let signer = Arc::new(LocalSigner::generate().unwrap());
+        for (name, bytes) in files(self.path()) {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        }
+        Self::over(folder, Arc::clone(&self.signer), self.vault.limits())
+    }
+
+    fn over(folder: TempDir, signer: Arc<LocalSigner>, limits: LimitPolicy) -> Self {
         let vault = Vault::new(VaultParts {
             store: Arc::new(FolderStore::new(folder.path())),
             catalogue: Arc::new(FileCatalogue::new(folder.path().join(".catalogue"))),
