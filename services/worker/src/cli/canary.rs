@@ -296,7 +296,7 @@ impl Drive {
     /// How long each share is held.
     fn hold_time(&self) -> Duration {
         if fail_point::skips(GUARD) {
-            return Duration::from_secs(2 * self.check_seconds);
+            return Duration::from_secs(self.check_seconds.saturating_mul(2));
         }
         Duration::from_secs(self.hold_seconds)
     }
