@@ -47,7 +47,7 @@ fn answers() {
     let fuzz = Fuzz::target(env!("CARGO_MANIFEST_DIR"), "answers")
         .dictionary(&words)
         .max_memory(128, 256 << 10)
-        .cases(6_000);
+        .cases(1_500);
     fuzz.run(|input| {
         let response = response(input);
         let clock = DiscordClock::default();

@@ -254,6 +254,10 @@ pub const POINTS: &[FailPoint] = &[
         "worker.guard.take_back",
         "stable workers leave what no canary worker takes",
     ),
+    point(
+        "worker.guard.canary_hold",
+        "a step of `canary drive` ends with its second check",
+    ),
     point("db.committing", "a tenant transaction is about to be committed"),
     point("db.committed", "a tenant transaction is committed"),
     point("db.guard.inbox", "a claim in the inbox always succeeds"),

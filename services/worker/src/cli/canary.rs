@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use arrakis_config::{Reader, Secret, variables};
 use arrakis_db::{Actor, Admin, CanaryShare, DatabaseOptions, DbError, NewAuditEntry};
+use arrakis_runtime::fail_point;
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::json;
@@ -28,6 +29,8 @@ const DRIVEN: &str = "canary drive";
 const UNREPORTED_LIMIT: Duration = Duration::from_secs(5);
 /// Longest window of the queries. A shorter step has a shorter one, so that a check does not judge the step before.
 const MAX_WINDOW: u64 = 120;
+/// Fail point: a step ends with its second check.
+const GUARD: &str = "worker.guard.canary_hold";
 /// Shortest step: in less, Prometheus has not scraped a worker twice.
 const MIN_HOLD: u64 = 30;
 /// Longest reason of a share, in characters.
@@ -290,9 +293,17 @@ impl Drive {
         })
     }
 
+    /// How long each share is held.
+    fn hold_time(&self) -> Duration {
+        if fail_point::skips(GUARD) {
+            return Duration::from_secs(self.check_seconds.saturating_mul(2));
+        }
+        Duration::from_secs(self.hold_seconds)
+    }
+
     /// Holds a share, and checks the metrics meanwhile. Returns whether the canary has handled messages in this step.
     async fn hold(&self, percent: u8, admin: &Admin, client: &reqwest::Client) -> Result<bool, End> {
-        let until = Instant::now() + Duration::from_secs(self.hold_seconds);
+        let until = Instant::now() + self.hold_time();
         let mut blind = 0;
         while Instant::now() < until {
             let next = Instant::now() + Duration::from_secs(self.check_seconds);

@@ -5,7 +5,7 @@ use arrakis_domain::TierRoles;
 use arrakis_test_support::eventually;
 use serde_json::json;
 
-use crate::platform::{Platform, assert_description, assert_refusal, embed};
+use crate::platform::{Platform, Worker, assert_description, assert_refusal, embed};
 
 async fn stored_policy(platform: &Platform) -> Option<TierRoles> {
     let mut tx = platform.tenant().await;
@@ -21,8 +21,16 @@ async fn audited(platform: &Platform, action: &str) -> Vec<(Actor, String, Strin
 }
 
 /// A platform with a worker, once the reconcile has assigned the tier roles.
-async fn with_roles() -> (Platform, crate::platform::Worker) {
-    let (platform, worker) = Platform::with_worker().await;
+async fn with_roles() -> (Platform, Worker) {
+    once_assigned(Platform::with_worker().await).await
+}
+
+/// The same without rate limits.
+async fn with_roles_and_no_rate_limits() -> (Platform, Worker) {
+    once_assigned(Platform::with_worker_without_rate_limits().await).await
+}
+
+async fn once_assigned((platform, worker): (Platform, Worker)) -> (Platform, Worker) {
     platform.until_keys("stilgar", |keys| keys.contains(&"usul")).await;
     platform.until_keys("jamis", |keys| keys.contains(&"ichwan")).await;
     (platform, worker)
@@ -30,7 +38,7 @@ async fn with_roles() -> (Platform, crate::platform::Worker) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn policy_is_previewed_then_changed_by_a_job() {
-    let (platform, _worker) = with_roles().await;
+    let (platform, _worker) = with_roles_and_no_rate_limits().await;
     let shown = platform.run_as_admin("admin-roles", json!({})).await;
     assert_description(&shown, "**exclusive**");
 
@@ -84,7 +92,7 @@ async fn policy_is_previewed_then_changed_by_a_job() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn progress_of_the_job_is_shown_until_it_ends() {
-    let (platform, _worker) = with_roles().await;
+    let (platform, _worker) = with_roles_and_no_rate_limits().await;
     let preview = platform
         .run_as_admin("admin-roles", json!({"policy": "cumulative"}))
         .await;

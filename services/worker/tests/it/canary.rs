@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrakis_config::Secret;
 use arrakis_contracts::names;
@@ -217,11 +217,27 @@ impl Prometheus {
 }
 
 fn script(platform: &Platform, prometheus: &str, options: &[&str]) -> Process {
+    script_with(platform, prometheus, options, &[])
+}
+
+/// The script, whose steps end with their second check: no option permits less than 30 s.
+fn script_with_short_steps(platform: &Platform, prometheus: &str, options: &[&str]) -> Process {
+    let points = "worker.guard.canary_hold=skip".to_owned();
+    script_with(platform, prometheus, options, &[("ARRAKIS_FAIL_POINTS", points)])
+}
+
+fn script_with(
+    platform: &Platform,
+    prometheus: &str,
+    options: &[&str],
+    variables: &[(&'static str, String)],
+) -> Process {
     let script = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/canary.sh"));
-    let environment = [
+    let mut environment = vec![
         ("DATABASE_ADMIN_URL", platform.admin_url()),
         ("ARRAKIS_WORKER", env!("CARGO_BIN_EXE_arrakis-worker").to_owned()),
     ];
+    environment.extend_from_slice(variables);
     Process::start_at(script, &[&[prometheus, "stilgar"][..], options].concat(), environment)
 }
 
@@ -240,7 +256,8 @@ async fn script_raises_the_share_and_takes_it_back_when_a_threshold_is_crossed()
     let _canary = canary(&platform).await;
     let share = async || platform.database.canary_share().await.unwrap();
 
-    let (status, output) = script(&platform, &prometheus.url, &FAST).output(2 * LIMIT).await;
+    let raising = script_with_short_steps(&platform, &prometheus.url, &FAST);
+    let (status, output) = raising.output(LIMIT).await;
     assert_eq!(status.code(), Some(0), "{output}");
     assert_eq!(
         (share().await.percent, share().await.changed_by),
@@ -282,15 +299,18 @@ async fn script_takes_the_share_back_when_the_canary_has_handled_nothing() {
     let prometheus = Prometheus::start().await;
     *prometheus.handled.lock() = "0";
     let percent = async || platform.database.canary_share().await.unwrap().percent;
+    let began = Instant::now();
     let (status, output) = script(&platform, &prometheus.url, &ONE).output(LIMIT).await;
     assert_eq!(status.code(), Some(1), "{output}");
+    assert!(began.elapsed() >= Duration::from_secs(30), "the step was held");
     assert!(
         output.contains("at 100 %: the canary has handled none of the 7 messages of its servers"),
         "{output}"
     );
     assert_eq!(percent().await, 0);
     *prometheus.of_share.lock() = "NaN";
-    let (status, output) = script(&platform, &prometheus.url, &ONE).output(LIMIT).await;
+    let untested = script_with_short_steps(&platform, &prometheus.url, &ONE);
+    let (status, output) = untested.output(LIMIT).await;
     assert_eq!(status.code(), Some(1), "{output}");
     assert!(output.contains("this step has tested nothing"), "{output}");
     assert!(output.contains("no message in any step"), "{output}");

@@ -5,6 +5,7 @@ use arrakis_discord_http::CallClass;
 use arrakis_iac_apply::http::{Body, CallError, Discord, Reason, Upload};
 use discord_emulator::faults::{Condition, DeadHost, FaultKind};
 use discord_emulator::traffic::Record;
+use futures_util::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
 
@@ -212,50 +213,104 @@ fn ends(called: Result<Value, CallError>) -> Ends {
     }
 }
 
-#[tokio::test]
-async fn every_call_handles_every_failure() {
-    for (number, row) in rows().into_iter().enumerate() {
+impl Row {
+    /// Whether a call waits for the end of its time limit.
+    fn waits(&self) -> bool {
+        matches!(
+            self.kind,
+            FaultKind::RestLostAnswer { mode: DeadHost::Hang } | FaultKind::RestNoAnswer { mode: DeadHost::Hang }
+        )
+    }
+}
+
+/// Calls to a server of their own.
+struct Calls {
+    server: Server,
+    discord: Discord,
+    calls: Vec<(Method, String, Option<Body>)>,
+}
+
+impl Calls {
+    /// Every `parts`th of the calls, from the one with the number `part` on.
+    async fn new(number: usize, part: usize, parts: usize) -> Self {
         let server = Server::start(empty()).await;
         let (discord, _) = server.client();
-        for (method, path, body) in calls(&discord, &server, number).await {
-            let class = if method == Method::POST {
-                CallClass::Once
-            } else {
-                CallClass::Idempotent
-            };
-            let app = server.emulator.app();
-            let when = Condition {
-                count: (!row.lasting).then_some(1),
-                method: Some(method.to_string()),
-                path: Some(path.clone()),
-                ..Condition::default()
-            };
-            let since = app.traffic.since(0).last().map_or(0, |entry| entry.n);
-            app.faults.arm(row.kind.clone(), when);
-            let called = match method {
-                Method::GET => discord.get(&path).await,
-                _ => discord.send(method.clone(), &path, body, &because()).await,
-            };
-            app.faults.clear();
-            let calls = app.traffic.since(since);
-            let effects = calls
-                .iter()
-                .filter(|entry| {
-                    matches!(&entry.record, Record::Rest(call) if call.method == method.as_str()
-                        && call.path == path && matches!(call.effect_status, Some(200..=299)))
-                })
-                .count();
-            let case = format!("{method} {path}, {:?}", row.kind);
-            let (ended, expected) = (ends(called), row.expected(class));
-            assert_eq!(ended, expected, "{case}: {effects} effects");
-            match (expected, class) {
-                (Ends::Success, CallClass::Once) => assert_eq!(effects, 1, "{case}"),
-                (Ends::Success, _) => assert!(effects >= 1, "{case}: {effects}"),
-                (Ends::Later, _) => assert_eq!(effects > 0, row.effect, "{case}: {effects}"),
-                (Ends::Unknown, _) => assert_eq!(effects, usize::from(row.effect), "{case}"),
-                (Ends::Refused, _) => assert_eq!(effects, 0, "{case}"),
-            }
+        let all = calls(&discord, &server, number).await;
+        Self {
+            server,
+            discord,
+            calls: all.into_iter().skip(part).step_by(parts).collect(),
         }
+    }
+
+    async fn handle(self, row: &Row) {
+        for call in self.calls {
+            call_handles_failure(&self.discord, &self.server, row, call).await;
+        }
+    }
+}
+
+/// Parts of the calls that are made at the same time if each of them waits.
+const PARTS: usize = 4;
+
+#[tokio::test]
+async fn every_call_handles_every_failure() {
+    let (waiting, others): (Vec<_>, Vec<_>) = rows().into_iter().enumerate().partition(|(_, row)| row.waits());
+    assert_eq!(waiting.len(), 2);
+    for (number, row) in &others {
+        Calls::new(*number, 0, 1).await.handle(row).await;
+    }
+    let mut parts = Vec::new();
+    for (number, row) in &waiting {
+        for part in 0..PARTS {
+            parts.push((row, Calls::new(*number, part, PARTS).await));
+        }
+    }
+    join_all(parts.into_iter().map(|(row, calls)| calls.handle(row))).await;
+}
+
+async fn call_handles_failure(
+    discord: &Discord,
+    server: &Server,
+    row: &Row,
+    (method, path, body): (Method, String, Option<Body>),
+) {
+    let class = if method == Method::POST {
+        CallClass::Once
+    } else {
+        CallClass::Idempotent
+    };
+    let app = server.emulator.app();
+    let when = Condition {
+        count: (!row.lasting).then_some(1),
+        method: Some(method.to_string()),
+        path: Some(path.clone()),
+        ..Condition::default()
+    };
+    let since = app.traffic.since(0).last().map_or(0, |entry| entry.n);
+    app.faults.arm(row.kind.clone(), when);
+    let called = match method {
+        Method::GET => discord.get(&path).await,
+        _ => discord.send(method.clone(), &path, body, &because()).await,
+    };
+    app.faults.clear();
+    let calls = app.traffic.since(since);
+    let effects = calls
+        .iter()
+        .filter(|entry| {
+            matches!(&entry.record, Record::Rest(call) if call.method == method.as_str()
+                && call.path == path && matches!(call.effect_status, Some(200..=299)))
+        })
+        .count();
+    let case = format!("{method} {path}, {:?}", row.kind);
+    let (ended, expected) = (ends(called), row.expected(class));
+    assert_eq!(ended, expected, "{case}: {effects} effects");
+    match (expected, class) {
+        (Ends::Success, CallClass::Once) => assert_eq!(effects, 1, "{case}"),
+        (Ends::Success, _) => assert!(effects >= 1, "{case}: {effects}"),
+        (Ends::Later, _) => assert_eq!(effects > 0, row.effect, "{case}: {effects}"),
+        (Ends::Unknown, _) => assert_eq!(effects, usize::from(row.effect), "{case}"),
+        (Ends::Refused, _) => assert_eq!(effects, 0, "{case}"),
     }
 }
 

@@ -283,8 +283,9 @@ async fn interrupted_retention_is_completed() {
 
 /// Interrupts the work at each request, before and after its effect.
 async fn interrupt(kind: Work) {
+    let (filled, records) = filled().await;
     for steps in 0.. {
-        let (local, records) = filled().await;
+        let local = filled.copy();
         let context = format!("{kind:?} after {steps} steps");
         let done = work(&dying(&local, steps), kind, &records).await;
         let now = match kind {

@@ -1,8 +1,9 @@
 //! The OpenAPI document of a running api, and the comparison of answers with it.
 
-use std::collections::BTreeSet;
-use std::sync::Mutex;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
 
+use jsonschema::Validator;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -12,6 +13,8 @@ use super::Answer;
 pub(crate) struct Document {
     value: Value,
     seen: Mutex<BTreeSet<String>>,
+    /// The validators that were built, by the text of their schemas: building one takes longer than a request.
+    validators: Mutex<HashMap<String, Arc<Validator>>>,
 }
 
 impl Document {
@@ -19,6 +22,7 @@ impl Document {
         Self {
             value,
             seen: Mutex::default(),
+            validators: Mutex::default(),
         }
     }
 
@@ -107,15 +111,25 @@ impl Document {
         }
     }
 
+    /// The validator of a schema of the document.
+    fn validator(&self, schema: &Value) -> Arc<Validator> {
+        let build = || {
+            let schema = json!({"allOf": [schema], "components": self.value["components"]});
+            let validator = jsonschema::draft202012::options()
+                .should_validate_formats(true)
+                .build(&schema)
+                .unwrap();
+            Arc::new(validator)
+        };
+        let mut validators = self.validators.lock().unwrap();
+        Arc::clone(validators.entry(schema.to_string()).or_insert_with(build))
+    }
+
     #[track_caller]
     fn check_body(&self, schema: &Value, answer: &Answer) {
-        let schema = json!({"allOf": [schema], "components": self.value["components"]});
-        let validator = jsonschema::draft202012::options()
-            .should_validate_formats(true)
-            .build(&schema)
-            .unwrap();
         let body = answer.json();
-        let errors: Vec<_> = validator
+        let errors: Vec<_> = self
+            .validator(schema)
             .iter_errors(&body)
             .map(|error| format!("{}: {error}", error.instance_path()))
             .collect();

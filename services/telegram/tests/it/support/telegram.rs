@@ -22,6 +22,9 @@ use tokio::time::Instant;
 pub(crate) const TOKEN: &str = "123456:SEKRET_token-of-the-bot";
 /// The bot's name.
 pub(crate) const BOT: &str = "ArrakisBot";
+/// The double answers a poll without updates after this time, although the service permits 25 s: a process is ready only after the answer to
+/// its first poll.
+const LONGEST_POLL: Duration = Duration::from_secs(1);
 
 /// What becomes of the next call of a method.
 #[derive(Debug, Clone)]
@@ -281,7 +284,8 @@ impl Telegram {
     }
 
     async fn updates(&self, body: &Value) -> Result<Value, (u16, &'static str)> {
-        let until = Instant::now() + Duration::from_secs(body["timeout"].as_u64().unwrap());
+        let wait = Duration::from_secs(body["timeout"].as_u64().unwrap());
+        let until = Instant::now() + wait.min(LONGEST_POLL);
         loop {
             {
                 let mut inner = self.inner.lock();

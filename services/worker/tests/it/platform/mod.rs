@@ -81,12 +81,7 @@ impl Drop for StopOnDrop {
 impl Platform {
     /// All parts but a worker, with one onboarded server and one that is not onboarded.
     pub async fn start() -> Self {
-        // Whole bodies: tests read them.
-        let options = Options {
-            ledger_bodies: 65_536,
-            ..Options::default()
-        };
-        Self::start_with(options, |_| {}).await
+        Self::start_with(whole_bodies(), |_| {}).await
     }
 
     /// The same with these options of the emulator, and with the proxy's tuning changed.
@@ -130,10 +125,23 @@ impl Platform {
 
     /// All parts, with a worker that serves.
     pub async fn with_worker() -> (Self, Worker) {
-        let platform = Self::start().await;
-        let worker = platform.worker().await;
-        platform.commands_registered().await;
-        (platform, worker)
+        Self::start().await.serving().await
+    }
+
+    /// The same with an emulator without rate limits, for jobs that change many roles: Discord permits one change a second in a server.
+    pub async fn with_worker_without_rate_limits() -> (Self, Worker) {
+        let options = Options {
+            rate_limits: false,
+            ..whole_bodies()
+        };
+        Self::start_with(options, |_| {}).await.serving().await
+    }
+
+    /// Starts a worker and waits until it serves and has registered the commands.
+    async fn serving(self) -> (Self, Worker) {
+        let worker = self.worker().await;
+        self.commands_registered().await;
+        (self, worker)
     }
 
     /// Another worker that serves.
@@ -291,6 +299,14 @@ impl Platform {
             format!("{count} messages in {queue}"),
         )
         .await;
+    }
+}
+
+/// Options of an emulator whose records have whole bodies: tests read them.
+fn whole_bodies() -> Options {
+    Options {
+        ledger_bodies: 65_536,
+        ..Options::default()
     }
 }
 

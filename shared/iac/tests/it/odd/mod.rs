@@ -87,7 +87,7 @@ fn imports_without_changes(seed: u64, size: u64, detail: ExportDetail) -> Result
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { max_shrink_iters: 400, ..ProptestConfig::with_cases(cases(1_000)) })]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 400, ..ProptestConfig::with_cases(cases(256)) })]
 
     /// More by `PROPTEST_CASES`.
     #[test]

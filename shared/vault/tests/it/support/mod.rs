@@ -30,10 +30,34 @@ pub(crate) struct LocalVault {
     pub(crate) vault: Vault,
 }
 
+/// A folder without a disk where the machine has such: every write of a vault is synced, and tests make thousands.
+fn folder_in_memory() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let folder = if memory.is_dir() {
+        tempfile::tempdir_in(memory)
+    } else {
+        tempfile::tempdir()
+    };
+    folder.unwrap()
+}
+
 impl LocalVault {
     pub(crate) fn new(limits: LimitPolicy) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let signer = Arc::new(LocalSigner::generate().unwrap());
+        Self::over(folder_in_memory(), Arc::new(LocalSigner::generate().unwrap()), limits)
+    }
+
+    /// A vault with the same key and a copy of everything that is stored.
+    pub(crate) fn copy(&self) -> Self {
+        let folder = folder_in_memory();
+        for (name, bytes) in files(self.path()) {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        }
+        Self::over(folder, Arc::clone(&self.signer), self.vault.limits())
+    }
+
+    fn over(folder: TempDir, signer: Arc<LocalSigner>, limits: LimitPolicy) -> Self {
         let vault = Vault::new(VaultParts {
             store: Arc::new(FolderStore::new(folder.path())),
             catalogue: Arc::new(FileCatalogue::new(folder.path().join(".catalogue"))),

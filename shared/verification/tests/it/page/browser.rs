@@ -32,6 +32,11 @@ pub(crate) const PHONE: Screen = Screen {
     dark: false,
 };
 
+/// The style of the outline of the focused element if it is a control with the given text.
+const OUTLINE: &str = "const focused = document.activeElement;
+    const isWanted = focused.matches('button, a, summary') && focused.innerText.trim() === arguments[0];
+    return isWanted ? getComputedStyle(focused).outlineStyle : null;";
+
 /// A browser with one open page.
 pub(crate) struct Browser {
     client: Client,
@@ -125,17 +130,9 @@ impl Browser {
     /// Presses Tab until the focused element shows `text`, then Enter: as a person without a mouse does.
     pub(crate) async fn activate(&self, text: &str) {
         for _ in 0..30 {
-            let focused = self.script("return document.activeElement.innerText").await;
-            let is_control = self
-                .script("return document.activeElement.matches('button, a, summary')")
-                .await;
-            if is_control == json!(true) && focused.as_str().is_some_and(|focused| focused.trim() == text) {
-                let outline = "return getComputedStyle(document.activeElement).outlineStyle";
-                assert_ne!(
-                    self.script(outline).await,
-                    json!("none"),
-                    "the focus on \"{text}\" is visible"
-                );
+            let outline = self.client.execute(OUTLINE, vec![text.into()]).await.unwrap();
+            if let Some(outline) = outline.as_str() {
+                assert_ne!(outline, "none", "the focus on \"{text}\" is visible");
                 return self.press(Key::Enter).await;
             }
             self.press(Key::Tab).await;
