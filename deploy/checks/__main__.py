@@ -91,7 +91,10 @@ def self_test(helm: str, variables: env.Variables) -> list[str]:
     expect("ticket reach the pager", alerts.check(configuration, alerts.rules(ROOT)))
     scraped = compose.jobs(ROOT)
     scraped["arrakis-worker"].remove("worker-canary")
-    expect("worker-canary is not scraped", compose.check_scraped(ROOT, scraped))
+    scraped["arrakis-discord-proxy"].remove("discord-proxy-2")
+    problems = compose.check_scraped(ROOT, scraped)
+    expect("worker-canary is not scraped", problems)
+    expect("discord-proxy-2 is not scraped", problems)
     return failed
 
 
