@@ -62,6 +62,7 @@ esac
 STUB
 cat >"$work/bin/terraform" <<'STUB'
 #!/usr/bin/env bash
+echo "session ${AWS_SESSION_TOKEN:-}" >"$STATE/session"
 outputs='{"image_tags": {"value": {"worker": "old", "api": "api", "discord-proxy": "old"}}}'
 case "$*" in
 *'output -json') echo "${OUTPUTS:-$outputs}" ;;
@@ -81,6 +82,10 @@ STUB
 cat >"$work/bin/aws" <<'STUB'
 #!/usr/bin/env bash
 case "$*" in
+*assume-role-with-web-identity*)
+    [[ $* == *'--role-arn arn:role '*'--web-identity-token token-of-github '* ]] || exit 1
+    echo '{"AccessKeyId": "a", "SecretAccessKey": "s", "SessionToken": "t"}'
+    ;;
 *run-task*)
     for argument in "$@"; do
         if [[ $argument == '{"containerOverrides'* ]]; then overrides=$argument; fi
@@ -99,6 +104,10 @@ case "$*" in
 esac
 STUB
 printf '#!/bin/sh\n' >"$work/bin/docker"
+cat >"$work/bin/curl" <<'STUB'
+#!/bin/sh
+case "$*" in *'bearer request-token'*'https://github.example/token?a=b&audience=sts.amazonaws.com') echo '{"value": "token-of-github"}' ;; *) exit 22 ;; esac
+STUB
 chmod +x "$work"/bin/*
 cat >"$work/images.json" <<'JSON'
 {"worker": {"image": "g/worker", "digest": "sha256:new", "tag": "new"}, "migrate": {"image": "g/migrate", "digest": "sha256:migrate", "tag": "migrate"},
@@ -106,7 +115,7 @@ cat >"$work/images.json" <<'JSON'
 JSON
 export CALLS=$work/calls STATE=$work/state PATH=$work/bin:$PATH PROMETHEUS_URL=http://prometheus:9090 RELEASED_BY=test CANARY_OPTIONS='--hold-seconds 60'
 export TERRAFORM_FOLDER=$work RELEASE_FOLDER=$work/state
-unset AWS_ROLE_ARN
+unset AWS_ROLE_ARN AWS_SESSION_TOKEN
 # A release from the beginning, with variables of the stubs.
 begin() {
     rm -rf "$STATE"
@@ -217,4 +226,12 @@ expect_refused 'the share of another canary' plan PERCENT=10
 begin
 expect_refused 'a start without a plan' start
 expect_refused 'an unknown phase' begin
+
+# In a workflow of GitHub each script has a session of its own.
+github=(AWS_ROLE_ARN=arn:role ACTIONS_ID_TOKEN_REQUEST_TOKEN=request-token 'ACTIONS_ID_TOKEN_REQUEST_URL=https://github.example/token?a=b')
+expect_plan 'a release in a workflow' canary=true "${github[@]}"
+[[ $(<"$STATE/session") == 'session t' ]] || fail 'the role is not assumed'
+expect_refused 'a role that cannot be assumed' plan "${github[@]}" AWS_ROLE_ARN=arn:other
+expect_plan 'a release by hand' canary=true
+[[ $(<"$STATE/session") == 'session ' ]] || fail 'a role is assumed outside of a workflow'
 echo 'release: all tests passed'
