@@ -11,14 +11,17 @@ if [ $# -lt 2 ]; then
 fi
 prometheus=$1 name=$2
 shift 2
+# With arguments, separated by spaces, where a script runs the commands: deploy/operator.sh.
 worker=${ARRAKIS_WORKER:-arrakis-worker}
 
 # Without a canary worker every message would stay with the stable ones, and every threshold would hold.
-case $("$worker" canary status --json) in
+# shellcheck disable=SC2086
+case $($worker canary status --json) in
 *'"is_served":true'*) ;;
 *)
     echo "no canary worker serves: start workers of the new build with WORKER_GROUP=canary first" >&2
     exit 1
     ;;
 esac
-exec "$worker" canary drive --prometheus "$prometheus" --by "$name" "$@"
+# shellcheck disable=SC2086
+exec $worker canary drive --prometheus "$prometheus" --by "$name" "$@"

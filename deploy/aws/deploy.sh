@@ -3,45 +3,99 @@
 # Terraform with their tags. A service whose image did not change keeps its tag, so its tasks are not replaced. Needs terraform, aws, docker
 # with buildx, and jq; the folder of the environment is initialised.
 #
-#   deploy/aws/deploy.sh ENVIRONMENT IMAGES
+#   deploy/aws/deploy.sh ENVIRONMENT IMAGES [STAGE]
 #
-# IMAGES is JSON: {"worker": {"image": "ghcr.io/…/arrakis-worker", "digest": "sha256:…", "tag": "tree-…"}, …}
+# IMAGES is JSON: {"worker": {"image": "ghcr.io/…/arrakis-worker", "digest": "sha256:…", "tag": "tree-…"}, …}. STAGE:
+#
+#   all      every service gets the images; canary workers are those of terraform.tfvars (default)
+#   record   deploys nothing: writes the tags that run to RELEASE_FOLDER, and prints first, changed or unchanged, by the image of the workers
+#   canary   the canary workers get the images, after a migration, and the discord-proxies before them, whose allow-list must be as new as their
+#            callers (docs/operations/deploy.md); the other services keep what `record` has found
+#   stable   every service gets the images; the canary workers stay
+#   before   what `record` has found, without a migration
+# shellcheck disable=SC2016 # variables of jq
 set -euo pipefail
-environment=${1:?usage: deploy.sh ENVIRONMENT IMAGES} images=${2:?usage: deploy.sh ENVIRONMENT IMAGES}
+environment=${1:?usage: deploy.sh ENVIRONMENT IMAGES [STAGE]} images=${2:?usage: deploy.sh ENVIRONMENT IMAGES [STAGE]} stage=${3:-all}
 images=$(realpath "$images")
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 folder=${TERRAFORM_FOLDER:-terraform/environments/$environment}
 cluster=arrakis-$environment
+recorded=${RELEASE_FOLDER:-target/release-state}/aws-$environment.json
+canary_tasks=${CANARY_TASKS:-2}
+case $stage in all | record | canary | stable | before) ;; *) echo "usage: deploy.sh ENVIRONMENT IMAGES [all|record|canary|stable|before]" >&2 && exit 64 ;; esac
+. deploy/aws/sign-in.sh
 
 in_environment() { terraform -chdir="$folder" "$@"; }
 # A field of a service in IMAGES.
 of() { jq --exit-status --raw-output --arg service "$1" --arg field "$2" '.[$service][$field]' "$images"; }
 
+# ---- what runs -----------------------------------------------------------------------------------------------------------------
+
+# The tags of the last apply, by whoever.
+if [[ $stage == record ]]; then
+    mkdir -p "$(dirname "$recorded")"
+    in_environment output -json | jq '.image_tags.value // {}' >"$recorded"
+    if [[ $(<"$recorded") == '{}' ]]; then
+        echo first
+    elif [[ $(jq --raw-output .worker "$recorded") == "$(of worker tag)" ]]; then
+        echo unchanged
+    else
+        echo changed
+    fi
+    exit
+fi
+
 # ---- images ------------------------------------------------------------------------------------------------------------------
 
-repositories=$(in_environment output -json repository_urls)
-registry=$(in_environment output -raw registry_url)
-aws ecr get-login-password | docker login --username AWS --password-stdin "$registry"
-tags='{}'
-for service in $(jq --raw-output 'keys[]' <<<"$repositories"); do
-    tag=$(of "$service" tag)
-    tags=$(jq --arg service "$service" --arg tag "$tag" '.[$service] = $tag' <<<"$tags")
-    # Tags of the registry are immutable, and this one names the content.
-    if aws ecr describe-images --repository-name "arrakis-$environment-$service" --image-ids imageTag="$tag" >/dev/null 2>&1; then
-        echo "$service: unchanged ($tag)"
-        continue
-    fi
-    echo "$service: copying $tag"
-    docker buildx imagetools create --tag "$(jq --raw-output --arg service "$service" '.[$service]' <<<"$repositories"):$tag" \
-        "$(of "$service" image)@$(of "$service" digest)"
-done
+copy_images() {
+    local repositories registry service tag
+    repositories=$(in_environment output -json repository_urls)
+    registry=$(in_environment output -raw registry_url)
+    aws ecr get-login-password | docker login --username AWS --password-stdin "$registry"
+    tags='{}'
+    for service in $(jq --raw-output 'keys[]' <<<"$repositories"); do
+        tag=$(of "$service" tag)
+        tags=$(jq --arg service "$service" --arg tag "$tag" '.[$service] = $tag' <<<"$tags")
+        # Tags of the registry are immutable, and this one names the content.
+        if aws ecr describe-images --repository-name "arrakis-$environment-$service" --image-ids imageTag="$tag" >/dev/null 2>&1; then
+            echo "$service: unchanged ($tag)"
+            continue
+        fi
+        echo "$service: copying $tag"
+        docker buildx imagetools create --tag "$(jq --raw-output --arg service "$service" '.[$service]' <<<"$repositories"):$tag" \
+            "$(of "$service" image)@$(of "$service" digest)"
+    done
+}
+
+if [[ $stage == canary || $stage == before ]]; then
+    [[ -s $recorded ]] || { echo "what runs is not recorded: deploy.sh $environment IMAGES record comes first" >&2 && exit 1; }
+fi
+new=$(of worker tag)
+case $stage in
+all | stable) copy_images ;;
+canary)
+    copy_images
+    tags=$(jq --argjson new "$tags" '. + {"discord-proxy": $new["discord-proxy"]}' "$recorded")
+    ;;
+before) tags=$(<"$recorded") ;;
+esac
+# Beside the tags: canary workers, and the build that migrates. Where a variable is not set here, terraform.tfvars has it.
+case $stage in
+all) more='{}' ;;
+stable) more='{canary_tasks: $tasks, canary_image_tag: $new}' ;;
+canary) more='{canary_tasks: $tasks, canary_image_tag: $new, migrate_image_tag: $new}' ;;
+# The schema may be that of the new build.
+before) more='{migrate_image_tag: $new}' ;;
+esac
 # Only of this checkout. Whoever applies elsewhere reads the tags from the state first: terraform output image_tags (terraform/README.md).
-jq '{image_tags: .}' <<<"$tags" >"$folder/images.auto.tfvars.json"
+jq --arg new "$new" --argjson tasks "$canary_tasks" "{image_tags: .} + $more" <<<"$tags" >"$folder/images.auto.tfvars.json"
 
 # ---- database, before any service of the new version -----------------------------------------------------------------------
 
-in_environment apply -input=false -auto-approve -target=module.platform.module.migrate
-deploy/aws/task.sh "$environment" migrate
+if [[ $stage != before ]]; then
+    in_environment apply -input=false -auto-approve -target=module.platform.module.migrate
+    deploy/aws/task.sh "$environment" migrate
+fi
 
 # ---- services ----------------------------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ shift 2
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 folder=${TERRAFORM_FOLDER:-terraform/environments/$environment}
 cluster=arrakis-$environment
+. deploy/aws/sign-in.sh
 
 task=$(terraform -chdir="$folder" output -json one_off_tasks | jq --exit-status --arg name "$name" '.[$name]') ||
     { echo "there is no task $name: terraform output one_off_tasks" >&2 && exit 64; }

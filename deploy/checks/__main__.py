@@ -38,6 +38,10 @@ def self_test(helm: str, variables: env.Variables) -> list[str]:
         ("scrapeInterval", lambda items: items["PodMonitor/arrakis-pods"]["spec"]["podMetricsEndpoints"][0].update(scrapeInterval="15s")),
         ("Deployment/worker-shadow has 0 PodMonitors", lambda items: items["PodMonitor/arrakis-shadow"]["spec"]["selector"]["matchExpressions"][0].update(values=["shadow"])),
         ("interactions reaches Discord", lambda items: items["NetworkPolicy/interactions"]["spec"]["egress"].append({"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]})),
+        ("KILL_SWITCH_FILE is on no volume", lambda items: items["StatefulSet/discord-proxy"]["spec"].pop("volumeClaimTemplates")),
+        ("its user cannot write the volume", lambda items: items["StatefulSet/discord-proxy"]["spec"]["template"]["spec"]["securityContext"].pop("fsGroup")),
+        ("Deployment/api: its number of replicas", lambda items: items["Deployment/api"]["spec"].update(replicas=2)),
+        ("Deployment/interactions: its number of replicas", lambda items: items.pop("HorizontalPodAutoscaler/interactions")),
         ("has no PodDisruptionBudget", lambda items: items["PodDisruptionBudget/worker-canary"]["spec"]["selector"]["matchLabels"].update({"app.kubernetes.io/name": "canary"})),
     ]:
         changed = copy.deepcopy(by_name)
@@ -91,7 +95,10 @@ def self_test(helm: str, variables: env.Variables) -> list[str]:
     expect("ticket reach the pager", alerts.check(configuration, alerts.rules(ROOT)))
     scraped = compose.jobs(ROOT)
     scraped["arrakis-worker"].remove("worker-canary")
-    expect("worker-canary is not scraped", compose.check_scraped(ROOT, scraped))
+    scraped["arrakis-discord-proxy"].remove("discord-proxy-2")
+    problems = compose.check_scraped(ROOT, scraped)
+    expect("worker-canary is not scraped", problems)
+    expect("discord-proxy-2 is not scraped", problems)
     return failed
 
 

@@ -42,7 +42,8 @@ SETS = [
     ("production with everything", "values-production.yaml", [
         "--set", "telegram.enabled=true",
         "--set", f"migrate.digest=sha256:{'1' * 64}",
-        "--set", "interactions.enabled=true", "--set", "interactions.autoscaling.enabled=true",
+        "--set", "interactions.enabled=true", "--set", "interactions.autoscaling.enabled=true,api.autoscaling.enabled=true",
+        "--set", "discordProxy.killSwitchVolume.enabled=true,discordProxy.killSwitchVolume.storageClassName=gp3",
         "--set-string", f"discord.publicKey={'0' * 64}",
         "--set", f"worker.canary.enabled=true,worker.canary.digest=sha256:{'1' * 64}",
         "--set", "worker.shadow.enabled=true,worker.shadow.tag=v2",
@@ -68,6 +69,8 @@ REFUSED = [
     ["--set-json", "network.redis.to=[]"],
     ["--set-json", "network.rabbitmq.to=[]"],
     ["--set", "telegram.enabled=true", "--set-json", "network.telegram=[]"],
+    ["--set", "discordProxy.killSwitchVolume.enabled=true,discordProxy.killSwitchVolume.size=0"],
+    ["--set", "api.autoscaling.enabled=true,api.autoscaling.minReplicas=1"],
     ["--set", f"worker.shadow.enabled=true,worker.shadow.tag=v2,worker.shadow.digest=sha256:{'1' * 64}"],
 ]
 
@@ -226,6 +229,34 @@ def check_objects(manifests: list[dict]) -> list[str]:
     return found
 
 
+def check_stored_state(manifests: list[dict]) -> list[str]:
+    """KILL_SWITCH_FILE is on a volume of the replica alone, which its user may write."""
+    found = []
+    for item in manifests:
+        if item["kind"] not in ("Deployment", "StatefulSet"):
+            continue
+        claimed = {claim["metadata"]["name"] for claim in item["spec"].get("volumeClaimTemplates", [])
+                   if claim["spec"]["accessModes"] == ["ReadWriteOnce"]}
+        pod = item["spec"]["template"]["spec"]
+        for container in pod["containers"]:
+            folders = [mount["mountPath"] for mount in container.get("volumeMounts", []) if mount["name"] in claimed and not mount.get("readOnly")]
+            for variable in container.get("env", []):
+                if variable["name"] != "KILL_SWITCH_FILE":
+                    continue
+                if not any(variable["value"].startswith(f"{folder}/") for folder in folders):
+                    found.append(f"{item['kind']}/{item['metadata']['name']}: KILL_SWITCH_FILE is on no volume of the replica")
+                if pod["securityContext"].get("fsGroup") != pod["securityContext"]["runAsUser"]:
+                    found.append(f"{item['kind']}/{item['metadata']['name']}: its user cannot write the volume")
+    return found
+
+
+def check_scaled(manifests: list[dict]) -> list[str]:
+    """A Deployment that is scaled has no number of replicas, which each upgrade would set; one that is not has a number."""
+    targets = {item["spec"]["scaleTargetRef"]["name"] for item in manifests if item["kind"] in ("HorizontalPodAutoscaler", "ScaledObject")}
+    return [f"Deployment/{item['metadata']['name']}: its number of replicas is that of the chart and of a scaler, or of neither" for item in manifests
+            if item["kind"] == "Deployment" and ("replicas" in item["spec"]) == (item["metadata"]["name"] in targets)]
+
+
 def check_collector(pod: dict, manifests: list[dict]) -> list[str]:
     """Each pod sends series of its own: all of them scrape the same address on loopback."""
     collectors = [container for container in pod["spec"]["containers"] if container["name"] == "collector"]
@@ -317,7 +348,7 @@ def check(manifests: list[dict], root: Path, variables: env.Variables) -> list[s
     for name in ("keda", "monitoring"):
         operators |= json.loads((root / f"deploy/checks/{name}.schema.json").read_text())["$defs"]
     found = check_schemas(manifests, operators) + check_network(manifests) + check_objects(manifests) + check_queues(manifests, root)
-    found += check_monitoring(manifests, root)
+    found += check_monitoring(manifests, root) + check_stored_state(manifests) + check_scaled(manifests)
     found += check_ingress(manifests, yaml.safe_load((root / CHART / "values.yaml").read_text())["network"]["ingress"])
     for where, pod in pods(manifests).items():
         found += check_pod(where, pod) + check_variables(where, pod, variables)

@@ -88,7 +88,13 @@ def check(name: str, document: dict, variables: env.Variables, is_overlay: bool 
 def jobs(root: Path) -> dict[str, list[str]]:
     """The services of each job of Prometheus."""
     configuration = yaml.safe_load((root / "deploy/compose/prometheus.yaml").read_text())
-    return {job["job_name"]: job["dns_sd_configs"][0]["names"] for job in configuration["scrape_configs"]}
+    return {job["job_name"]: services_of(job) for job in configuration["scrape_configs"]}
+
+
+def services_of(job: dict) -> list[str]:
+    """The services of a job: names that are looked up, or fixed addresses."""
+    found = [name for entry in job.get("dns_sd_configs", []) for name in entry["names"]]
+    return found + [target.split(":")[0] for entry in job.get("static_configs", []) for target in entry["targets"]]
 
 
 def check_scraped(root: Path, scraped: dict[str, list[str]]) -> list[str]:

@@ -26,6 +26,7 @@ command_deploy_check() {
     step 'that each check finds its defect' deployment_checks --self-test
     step 'images, compose files and the Helm chart' deployment_checks
     step 'scripts of releases and smoke tests' check_release_scripts
+    step 'a release by canary' run_attached release "$root/deploy/dev/release_test.sh"
     step 'the programs of a rolling upgrade' run_attached upgrade "$root/deploy/dev/upgrade_test.sh"
     step 'the counting of coverage' run_attached coverage python3 "$root/deploy/coverage/compare.py" --self-test
     if $scan; then step 'policies (checkov)' scan_policies; fi

@@ -129,8 +129,8 @@ help_upgrade_test() {
     cat <<HELP
 ${bold}./dev upgrade-test${plain} [--from COMMIT|--programs FOLDER]
 
-Builds an earlier commit and this one, starts two of each service from the earlier programs on the present schema, and replaces each by the
-present program while the emulator sends events. Every event must have its effect, no command may expire, and no join waits longer than three
+Builds an earlier commit and this one, starts two of each service (one api, no Telegram bot) from the earlier programs on the present schema, and
+replaces each by the present program while the emulator sends events. Every event must have its effect, no command may expire, and no join waits longer than three
 seconds (the scenario rolling-restart of ./dev chaos).
 
   --from COMMIT      the earlier commit (default HEAD~1)

@@ -6,6 +6,7 @@ pub struct Deployment {
     pub(super) proxies: usize,
     pub(super) workers: usize,
     pub(super) ingestors: usize,
+    pub(super) interactions: usize,
     pub(super) api: bool,
     pub(super) emulator: Vec<String>,
     pub(super) proxy_env: Vec<(String, String)>,
@@ -15,12 +16,13 @@ pub struct Deployment {
 }
 
 impl Default for Deployment {
-    /// One process of each service that every scenario needs: no api.
+    /// One process of each service that every scenario needs: no api, no endpoint of interactions by HTTP.
     fn default() -> Self {
         Self {
             proxies: 1,
             workers: 1,
             ingestors: 1,
+            interactions: 0,
             api: false,
             emulator: Vec::new(),
             proxy_env: Vec::new(),
@@ -50,6 +52,13 @@ impl Deployment {
     #[must_use]
     pub fn ingestors(mut self, count: usize) -> Self {
         self.ingestors = count;
+        self
+    }
+
+    /// Sets the number of endpoints of interactions by HTTP. The emulator delivers by the gateway until `Platform::deliver_by_http`.
+    #[must_use]
+    pub fn interactions(mut self, count: usize) -> Self {
+        self.interactions = count;
         self
     }
 

@@ -7,6 +7,7 @@
 pub mod chain;
 mod emulator;
 mod gaib;
+mod interactions;
 pub mod prometheus;
 mod replica;
 mod server_view;
@@ -56,6 +57,8 @@ pub struct Platform {
     pub proxies: Vec<Replica>,
     /// The Prometheus that scrapes the processes; see [`Platform::watch`].
     pub prometheus: Option<Prometheus>,
+    /// The endpoints of interactions by HTTP; see [`Platform::spawn_interactions`].
+    pub interactions: Vec<Replica>,
     /// The api, once it is started. One at a time: the links to the wallet page name its address.
     pub api: Option<Replica>,
     emulator: Process,
@@ -104,6 +107,8 @@ struct Environment {
     token: String,
     /// Addresses of the proxies, in the order of `proxies`.
     proxy_addrs: Vec<String>,
+    /// Addresses of the endpoints of interactions by HTTP, in the order of `interactions`.
+    interactions_addrs: Vec<String>,
     /// Address of the api, which workers name before it is started.
     api_addr: String,
     /// `CHAIN_RPC_URLS`; `None` without a chain.
@@ -144,6 +149,7 @@ impl Platform {
             api_base: addresses.rest,
             token,
             proxy_addrs: Vec::new(),
+            interactions_addrs: Vec::new(),
             api_addr: free_address()?,
             chain_rpc_urls: None,
             started: 0,
@@ -155,6 +161,7 @@ impl Platform {
             workers: Vec::new(),
             proxies: Vec::new(),
             prometheus: None,
+            interactions: Vec::new(),
             api: None,
             emulator,
             environment,
@@ -444,13 +451,14 @@ impl Platform {
         Ok(())
     }
 
-    /// Every service process: ingestors, the api, workers, proxies.
+    /// Every service process: endpoints of interactions by HTTP, ingestors, the api, workers, proxies.
     pub fn replicas(&mut self) -> impl Iterator<Item = &mut Replica> {
-        let upper = self.ingestors.iter_mut().chain(&mut self.api);
+        let publishing = self.interactions.iter_mut().chain(self.ingestors.iter_mut());
+        let upper = publishing.chain(&mut self.api);
         upper.chain(self.workers.iter_mut()).chain(self.proxies.iter_mut())
     }
 
-    /// Stops all processes: ingestors, the api, workers, proxies.
+    /// Stops all processes in the order of [`Platform::replicas`].
     pub async fn stop(mut self) {
         let grace = std::time::Duration::from_secs(25);
         for replica in self.replicas() {

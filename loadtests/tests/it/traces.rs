@@ -1,4 +1,4 @@
-//! One trace from the gateway frame to the reply: ingestor, queue, worker, proxy.
+//! One trace from the gateway frame, or from the request of an interaction by HTTP, to the reply: ingestor or endpoint, queue, worker, proxy.
 
 use std::time::Duration;
 
@@ -11,8 +11,28 @@ use serde_json::json;
 /// Time limit for the spans of a command.
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// How Discord delivers the command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Delivery {
+    Gateway,
+    Http,
+}
+
+/// The variables of processes that export this part of the traces.
+fn export_to(collector: &TraceCollector, part: &str) -> Vec<(String, String)> {
+    let variables = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url()),
+        ("OTEL_TRACES_SAMPLER_ARG", part),
+        ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+        ("LOG_FORMAT", "json"),
+        ("RUST_LOG", "info,lapin=off,arrakis_discord=debug"),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    variables.to_vec()
+}
+
 /// Starts a platform whose processes have these variables, and lets a member run `/help`. Returns the platform.
-async fn platform_with_a_reply(variables: &[(String, String)]) -> Platform {
+async fn platform_with_a_reply(variables: &[(String, String)], delivery: Delivery) -> Platform {
     arrakis_runtime::install_crypto_provider();
     let mut platform = Platform::prepare().await.unwrap();
     let admin_url = Secret::new(platform.database().admin_url());
@@ -20,6 +40,10 @@ async fn platform_with_a_reply(variables: &[(String, String)]) -> Platform {
     platform.spawn_proxy(variables).unwrap().ready().await;
     platform.spawn_worker(variables).unwrap().ready().await;
     platform.spawn_ingestor(variables).unwrap().ready().await;
+    if delivery == Delivery::Http {
+        platform.spawn_interactions(variables).await.unwrap().ready().await;
+        platform.deliver_by_http(0).await.unwrap();
+    }
     let server = &plan.servers[0];
     let view = platform.discord.guild(server.guild).await.unwrap();
     let channels = view["channels"].as_array().unwrap();
@@ -54,35 +78,30 @@ fn is_descendant(spans: &[CollectedSpan], span: &CollectedSpan, of: &CollectedSp
     false
 }
 
+/// The first span of the command in this service, and those of the worker and the proxy below it, once all are exported.
+fn path_of_the_command(spans: &[CollectedSpan], ingress: &str) -> Option<[CollectedSpan; 3]> {
+    let received = spans.iter().find(|span| {
+        span.service == ingress
+            && span
+                .attributes
+                .get("event")
+                .is_some_and(|event| event == "INTERACTION_CREATE")
+    })?;
+    let handled = child(spans, received, "arrakis-worker")?;
+    let forwarded = spans
+        .iter()
+        .find(|span| span.service == "arrakis-discord-proxy" && is_descendant(spans, span, handled))?;
+    Some([received.clone(), handled.clone(), forwarded.clone()])
+}
+
 #[tokio::test]
 async fn command_is_one_trace_from_the_gateway_frame_to_the_reply() {
     let collector = TraceCollector::start().await;
-    let variables = [
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url()),
-        ("OTEL_TRACES_SAMPLER_ARG", "1"),
-        ("OTEL_BSP_SCHEDULE_DELAY", "100"),
-        ("LOG_FORMAT", "json"),
-        ("RUST_LOG", "info,lapin=off,arrakis_discord=debug"),
-    ];
-    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let mut platform = platform_with_a_reply(&variables).await;
+    let variables = export_to(&collector, "1");
+    let mut platform = platform_with_a_reply(&variables, Delivery::Gateway).await;
 
-    let command = || async {
-        let spans = collector.spans();
-        let received = spans.iter().find(|span| {
-            span.service == "arrakis-ingestor"
-                && span
-                    .attributes
-                    .get("event")
-                    .is_some_and(|event| event == "INTERACTION_CREATE")
-        })?;
-        let handled = child(&spans, received, "arrakis-worker")?;
-        let forwarded = spans
-            .iter()
-            .find(|span| span.service == "arrakis-discord-proxy" && is_descendant(&spans, span, handled))?;
-        Some((received.clone(), handled.clone(), forwarded.clone()))
-    };
-    let (received, handled, forwarded) = eventually_within(LIMIT, command, "the spans of the command").await;
+    let command = || async { path_of_the_command(&collector.spans(), "arrakis-ingestor") };
+    let [received, handled, forwarded] = eventually_within(LIMIT, command, "the spans of the command").await;
     assert_eq!(received.parent_span_id, "", "{received:?}");
     assert_eq!(handled.name, "interaction.command.handle");
     assert_eq!(forwarded.name, "proxy.call.forward");
@@ -119,15 +138,29 @@ async fn command_is_one_trace_from_the_gateway_frame_to_the_reply() {
 }
 
 #[tokio::test]
+async fn command_by_http_is_one_trace_from_the_request_to_the_reply() {
+    let collector = TraceCollector::start().await;
+    let variables = export_to(&collector, "1");
+    let platform = platform_with_a_reply(&variables, Delivery::Http).await;
+
+    let command = || async { path_of_the_command(&collector.spans(), "arrakis-interactions") };
+    let [received, handled, forwarded] = eventually_within(LIMIT, command, "the spans of the command").await;
+    assert_eq!(received.name, "interactions.event.publish");
+    assert_eq!(received.parent_span_id, "", "{received:?}");
+    assert_eq!(handled.name, "interaction.command.handle");
+    assert_eq!(forwarded.name, "proxy.call.forward");
+    assert_eq!(forwarded.trace_id, received.trace_id);
+    // The ingestor did not receive it.
+    assert_eq!(path_of_the_command(&collector.spans(), "arrakis-ingestor"), None);
+    platform.stop().await;
+}
+
+#[tokio::test]
 async fn nothing_is_exported_without_a_sampled_trace() {
     let collector = TraceCollector::start().await;
-    let variables = [
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url()),
-        ("OTEL_TRACES_SAMPLER_ARG", "0"),
-        ("OTEL_BSP_SCHEDULE_DELAY", "100"),
-    ];
-    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let platform = platform_with_a_reply(&variables).await;
+    let variables = export_to(&collector, "0");
+    // The ingestor has the events of the gateway all the same.
+    let platform = platform_with_a_reply(&variables, Delivery::Http).await;
     // The end of each process exports what is left.
     platform.stop().await;
     assert!(collector.spans().is_empty(), "{:?}", collector.spans());

@@ -1,7 +1,7 @@
 //! Export of traces by OTLP (<https://opentelemetry.io/docs/specs/otlp/>), over HTTP with protobuf. Off unless `OTEL_EXPORTER_OTLP_ENDPOINT` is set.
 //!
-//! A trace begins in the ingestor, which decides whether it is sampled, and is continued across the queue and the proxy by the `traceparent` of
-//! [`crate::trace`]. The spans are those of the code's `tracing` spans; their fields are the attributes. Log messages are not exported.
+//! A trace begins in the ingestor or in `arrakis-interactions`, which decides whether it is sampled, and is continued across the queue and the proxy by the
+//! `traceparent` of [`crate::trace`]. The spans are those of the code's `tracing` spans; their fields are the attributes. Log messages are not exported.
 //! While the export is off, each function here is the read of one variable.
 //!
 //! The exporter has a thread of its own with a blocking client: with the asynchronous one, spans would be sent from a thread without a runtime,

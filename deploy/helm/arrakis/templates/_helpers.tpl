@@ -102,6 +102,10 @@ runAsNonRoot: true
 runAsUser: 65532
 runAsGroup: 65532
 seccompProfile: {type: RuntimeDefault}
+{{- if .ownsVolume }}
+fsGroup: 65532
+fsGroupChangePolicy: OnRootMismatch
+{{- end }}
 {{- end }}
 {{- define "arrakis.containerSecurity" -}}
 allowPrivilegeEscalation: false
@@ -156,6 +160,26 @@ readinessProbe:
   periodSeconds: 5
   timeoutSeconds: 3
   failureThreshold: 2
+{{- end }}
+
+{{/* A Deployment that is scaled by CPU, where `scaling` enables it. */}}
+{{- define "arrakis.cpuScaling" -}}
+{{- if .scaling.enabled }}
+---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata:
+  {{- include "arrakis.metadata" . | nindent 2 }}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: {{ .component }}}
+  minReplicas: {{ .scaling.minReplicas }}
+  maxReplicas: {{ .scaling.maxReplicas }}
+  metrics:
+    - type: Resource
+      resource: {name: cpu, target: {type: Utilization, averageUtilization: {{ .scaling.cpuPercent }}}}
+  behavior:
+    scaleDown: {stabilizationWindowSeconds: 300}
+{{- end }}
 {{- end }}
 
 {{/* Rules of network policies. */}}

@@ -1,5 +1,6 @@
 //! Every process is stopped or killed, one after the other or at random.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use rand::rngs::ChaCha8Rng;
@@ -9,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use crate::chaos::Invariant::{I1, I2, I3, I5};
 use crate::chaos::testbed::timed_joins::percentile;
 use crate::chaos::{Deployment, Guard, PROCESS_BACK, Scenario, Testbed};
-use crate::platform::Replica;
+use crate::platform::{Replica, WalletPage};
 use crate::print::note;
 
 /// Time limit for a process to end.
@@ -27,10 +28,10 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         fault: 19,
         name: "rolling-restart",
-        what: "SIGTERM and a new process for each of two proxies, workers and ingestors, under load",
+        what: "SIGTERM and a new process for each of two proxies, workers, ingestors and endpoints of interactions by HTTP, and for the api, under load",
         proves: &[I1, I2, I3, I5],
         alerts: &[],
-        expected: "no command expires, no join waits longer than 3 s",
+        expected: "no command expires, no join waits longer than 3 s, the api reads its database",
         guard: Guard::Harness("one process of each service, and four seconds to the next one"),
         without_guard: "63 of 425 commands expired, a join took 11.3 s",
         run: |testbed| Box::pin(rolling_restart(testbed)),
@@ -53,24 +54,15 @@ fn of_each(count: usize) -> Deployment {
 }
 
 async fn rolling_restart(testbed: &mut Testbed) -> anyhow::Result<()> {
-    let guarded = testbed.guarded();
-    testbed.start(of_each(if guarded { 2 } else { 1 })).await?;
+    let replicas = if testbed.guarded() { 2 } else { 1 };
+    testbed.start(of_each(replicas).interactions(replicas).api()).await?;
     testbed.load(20).await?;
     testbed.wait_for_effects(20).await?;
     let joins = testbed.time_joins(Duration::from_millis(250))?;
     let count = testbed.platform().replicas().count();
     for nth in 0..count {
-        let replica = replica(testbed, nth);
-        replica.terminate();
-        let status = replica.wait_for_exit(GRACE).await;
-        let name = replica.name().to_owned();
-        if !guarded {
-            sleep(SLOW_DEPLOY).await;
-        }
-        let replica = self::replica(testbed, nth);
-        replica.start_again();
-        replica.ready().await;
-        testbed.expect(I5, format!("{name} exits with status 0"), status.success(), status);
+        route_interactions(testbed, nth).await?;
+        restart(testbed, nth).await?;
         testbed.wait_for_effects(10).await?;
     }
     let waits = joins.end().await?;
@@ -87,8 +79,47 @@ async fn rolling_restart(testbed: &mut Testbed) -> anyhow::Result<()> {
         longest <= ROW_LIMIT,
         format!("{longest:.1?}"),
     );
+    expect_api_reads_its_database(testbed).await?;
     let tally = testbed.check_ledger().await?;
     testbed.expect(I3, "no command expires", tally.expired == 0, tally.expired);
+    Ok(())
+}
+
+/// Replaces a process by a new one of the same variables.
+async fn restart(testbed: &mut Testbed, nth: usize) -> anyhow::Result<()> {
+    let guarded = testbed.guarded();
+    let replica = replica(testbed, nth);
+    replica.terminate();
+    let status = replica.wait_for_exit(GRACE).await;
+    let name = replica.name().to_owned();
+    if !guarded {
+        sleep(SLOW_DEPLOY).await;
+    }
+    let replica = self::replica(testbed, nth);
+    replica.start_again();
+    replica.ready().await;
+    testbed.expect(I5, format!("{name} exits with status 0"), status.success(), status);
+    Ok(())
+}
+
+/// Before an endpoint of interactions by HTTP is replaced, the requests go to the next one, as a load balancer sends them. The first replicas are the
+/// endpoints; while the other processes are replaced, interactions come by the gateway.
+async fn route_interactions(testbed: &mut Testbed, nth: usize) -> anyhow::Result<()> {
+    let platform = testbed.platform();
+    let endpoints = platform.interactions.len();
+    match nth.cmp(&endpoints) {
+        Ordering::Less => platform.deliver_by_http((nth + 1) % endpoints).await?,
+        Ordering::Equal => platform.deliver_by_gateway().await?,
+        Ordering::Greater => return Ok(()),
+    }
+    testbed.wait_for_effects(10).await
+}
+
+/// 404 is the answer of the database: there is no session with this token.
+async fn expect_api_reads_its_database(testbed: &mut Testbed) -> anyhow::Result<()> {
+    let link = format!("{}/verify/{}", testbed.platform().api_url(), "A".repeat(43));
+    let status = WalletPage::new(&link)?.session().await?.status.as_u16();
+    testbed.expect(I5, "the api reads its database", status == 404, status);
     Ok(())
 }
 

@@ -196,7 +196,7 @@ impl Testbed {
         Ok(())
     }
 
-    /// The second half of [`Testbed::start`]: proxies, workers, ingestors, the api.
+    /// The second half of [`Testbed::start`]: proxies, workers, ingestors, endpoints of interactions by HTTP, the api.
     ///
     /// # Errors
     /// When a part cannot be started.
@@ -207,6 +207,7 @@ impl Testbed {
             self.with_guard_points(deployment.ingestor_env),
             self.with_guard_points(deployment.api_env),
         );
+        let interactions = self.with_guard_points(Vec::new());
         self.was_set_up = false;
         let platform = self.platform();
         for _ in 0..deployment.proxies {
@@ -217,6 +218,9 @@ impl Testbed {
         }
         for _ in 0..deployment.ingestors {
             platform.spawn_ingestor(&ingestor)?;
+        }
+        for _ in 0..deployment.interactions {
+            platform.spawn_interactions(&interactions).await?;
         }
         if deployment.api {
             platform.spawn_api(&api)?;
