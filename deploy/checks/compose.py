@@ -86,9 +86,14 @@ def check(name: str, document: dict, variables: env.Variables, is_overlay: bool 
 
 
 def jobs(root: Path) -> dict[str, list[str]]:
-    """The services of each job of Prometheus."""
+    """The services of each job of Prometheus, by their names in DNS or by fixed addresses."""
     configuration = yaml.safe_load((root / "deploy/compose/prometheus.yaml").read_text())
-    return {job["job_name"]: job["dns_sd_configs"][0]["names"] for job in configuration["scrape_configs"]}
+    found = {}
+    for job in configuration["scrape_configs"]:
+        names = [name for source in job.get("dns_sd_configs", []) for name in source["names"]]
+        fixed = [target.rsplit(":", 1)[0] for source in job.get("static_configs", []) for target in source["targets"]]
+        found[job["job_name"]] = names + fixed
+    return found
 
 
 def check_scraped(root: Path, scraped: dict[str, list[str]]) -> list[str]:
