@@ -5,6 +5,7 @@ import unittest
 
 import configuration
 import test_documents
+import test_prometheus
 import test_promises
 import test_provider
 
@@ -107,6 +108,22 @@ MUTATIONS = [
     ("modules/alarms/main.tf", '"BucketSizeBytes"', '"NumberOfObjects"', test_promises.Alarms, "test_alarms_for_backups_and_bucket_size"),
     ("modules/alarms/discord.tf", '"allowed_mentions": {"parse": []}', '"allowed_mentions": {"parse": ["everyone"]}', test_promises.Alarms, "test_path_to_discord_has_no_lambda_and_no_chatbot"),
     ("modules/schedules/main.tf", '"NewStateReason"', '"Reason"', test_promises.Alarms, "test_path_to_discord_has_no_lambda_and_no_chatbot"),
+    # Prometheus.
+    ("modules/task/main.tf", '["memory_limiter", "resourcedetection", "resource", "batch/prometheus"]', '["memory_limiter", "filter", "resourcedetection", "resource", "batch/prometheus"]', test_prometheus.Metrics, "test_every_service_pushes_all_metrics_to_prometheus"),
+    ("modules/task/main.tf", "add_metric_suffixes = false", "add_metric_suffixes = true", test_prometheus.Metrics, "test_every_service_pushes_all_metrics_to_prometheus"),
+    ("modules/platform/main.tf", '"arrakis-${service}"\n', '"arrakis"\n', test_prometheus.Metrics, "test_labels_are_those_that_rules_and_canary_need"),
+    ("modules/task/main.tf", '"resourcedetection", "resource", ', "", test_prometheus.Metrics, "test_labels_are_those_that_rules_and_canary_need"),
+    ("modules/task/main.tf", '["aps:RemoteWrite"]', '["aps:QueryMetrics", "aps:RemoteWrite"]', test_prometheus.Metrics, "test_a_task_may_only_push"),
+    ("modules/network/main.tf", '"aps-workspaces", ', "", test_prometheus.Metrics, "test_a_task_may_only_push"),
+    ("modules/task/main.tf", "--port=127.0.0.1:", "--port=:", test_prometheus.Metrics, "test_operator_alone_queries_by_a_proxy_on_loopback"),
+    ("modules/platform/tasks.tf", "task_policies         = { backups = module.backup_store.worker_policy_json }\n", "task_policies         = { backups = module.backup_store.worker_policy_json, metrics = module.prometheus.query_policy_json }\n", test_prometheus.Metrics, "test_operator_alone_queries_by_a_proxy_on_loopback"),
+    ("modules/platform/tasks.tf", '"rules/*.yaml"', '"rules/storage.yaml"', test_prometheus.Alerts, "test_every_rule_of_the_repository_runs"),
+    ("modules/prometheus/main.tf", '{ receiver = "topic", matchers = ["severity = info"]', '{ receiver = "none", matchers = ["severity = info"]', test_prometheus.Alerts, "test_every_alert_goes_to_the_topic"),
+    ("modules/alarms/main.tf", "values   = [var.prometheus_workspace_arn]", "values   = [var.backup_failure_rule_arn]", test_prometheus.Alerts, "test_every_alert_goes_to_the_topic"),
+    ("modules/prometheus/main.tf", "NewStateReason   =", "Reason           =", test_prometheus.Alerts, "test_notifications_have_the_fields_of_an_alarm_and_are_json"),
+    ("modules/prometheus/main.tf", "`firing`", '\\"firing\\"', test_prometheus.Alerts, "test_notifications_have_the_fields_of_an_alarm_and_are_json"),
+    ("modules/alarms/main.tf", "    shards = {\n", "    event-gap = {\n", test_prometheus.Alerts, "test_own_metrics_have_an_alarm_in_cloudwatch_where_it_wakes_somebody"),
+    ("modules/alarms/main.tf", '"AlertManagerNotificationsFailed"', '"AlertManagerAlertsReceived"', test_prometheus.Alerts, "test_failed_notifications_have_an_alarm"),
 ]
 # Tests of the whole repository rather than of the configuration, and those that another mutation's test includes.
 WITHOUT_MUTATION = {"test_schema_has_only_types_that_are_used"}
@@ -133,7 +150,7 @@ class Mutations(unittest.TestCase):
 
     def test_every_test_has_a_mutation(self):
         tested = {name for *_, name in MUTATIONS} | WITHOUT_MUTATION
-        for test_module in (test_documents, test_promises, test_provider):
+        for test_module in (test_documents, test_prometheus, test_promises, test_provider):
             for case in vars(test_module).values():
                 if isinstance(case, type) and issubclass(case, unittest.TestCase):
                     for name in unittest.defaultTestLoader.getTestCaseNames(case):

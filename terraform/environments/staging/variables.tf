@@ -33,11 +33,12 @@ variable "image_tags" {
 }
 
 variable "public_image_digests" {
-  description = "Digests of the public images beside the services: collector (aws-otel-collector), files (busybox), logins (postgres)."
+  description = "Digests of the public images beside the services: collector (aws-otel-collector), files (busybox), logins (postgres), signing-proxy (aws-sigv4-proxy)."
   type = object({
-    collector = string
-    files     = string
-    logins    = string
+    collector     = string
+    files         = string
+    logins        = string
+    signing-proxy = string
   })
 }
 

@@ -39,17 +39,20 @@ locals {
       log_group_name = module.cluster.metrics_log_group_name
       log_group_arn  = module.cluster.metrics_log_group_arn
       metric_names   = names
+
+      workspace_arn    = module.prometheus.workspace_arn
+      remote_write_url = module.prometheus.remote_write_url
+      job              = "arrakis-${service}"
     }
   }
 
-  # What alarms and dashboard read. CloudWatch charges for each metric; Prometheus has them all.
+  # What alarms and dashboard of CloudWatch read, which charges for each metric; Prometheus has them all.
   metric_names = {
     api = ["arrakis_api_requests_total"]
     discord-proxy = [
       "arrakis_proxy_calls_total",
       "arrakis_proxy_invalid_requests",
       "arrakis_proxy_kill_switch_on",
-      "arrakis_proxy_limits_apart",
       "arrakis_proxy_token_dead",
     ]
     ingestor = [
@@ -68,13 +71,9 @@ locals {
       "arrakis_worker_backup_overdue",
       "arrakis_worker_chain_anchor_mismatch",
       "arrakis_worker_consuming",
-      "arrakis_worker_eligibility_age_seconds",
-      "arrakis_worker_handed_over_total",
       "arrakis_worker_interactions_expired_total",
       "arrakis_worker_interactions_total",
       "arrakis_worker_leader",
-      "arrakis_worker_panics_total",
-      "arrakis_worker_postgres_breaker_openings_total",
       "arrakis_worker_queue_oldest_age_seconds",
     ]
   }

@@ -57,6 +57,22 @@ output "one_off_tasks" {
   )
 }
 
+output "prometheus_endpoint" {
+  description = "Base URL of Prometheus for Grafana, which signs its requests (SigV4, service aps)."
+  value       = module.prometheus.endpoint
+}
+
+output "prometheus_dashboards_policy_json" {
+  description = "IAM policy of Grafana."
+  value       = module.prometheus.dashboards_policy_json
+}
+
+# For deploy/aws/canary.sh.
+output "prometheus_operator_url" {
+  description = "Base URL of Prometheus inside of the task operator, by its signing proxy."
+  value       = "http://127.0.0.1:${local.signing_proxy_port}/workspaces/${module.prometheus.workspace_id}"
+}
+
 output "broker_console_url" {
   description = "Address of the broker's console, for the networks of operators."
   value       = module.broker.console_url
