@@ -35,6 +35,8 @@ MUTATIONS = [
     ("modules/platform/main.tf", "    broker  = local.egress.broker\n    discord = local.egress.discord\n", "    broker   = local.egress.broker\n    internet = local.egress.internet\n", test_promises.Network, "test_ingestor_reaches_discord_broker_and_aws_only"),
     ("modules/platform/main.tf", "discord  = { port = 443, prefix_list_id = module.network.discord_prefix_list_id }", 'discord  = { port = 443, cidr = "0.0.0.0/0" }', test_promises.Network, "test_ingestor_reaches_discord_broker_and_aws_only"),
     ("modules/platform/main.tf", "    cache   = local.egress.cache\n    discord = local.egress.discord\n", "    cache    = local.egress.cache\n    internet = local.egress.internet\n", test_promises.Network, "test_proxy_reaches_no_other_address_of_the_internet_than_discord"),
+    ("modules/platform/variables.tf", ' && !endswith(coalesce(var.traces.cidr, "-"), "/0")', "", test_promises.Network, "test_traces_are_off_by_default_and_go_to_one_network_or_group"),
+    ("modules/platform/main.tf", "merge(local.telemetry, {\n    API_URL", "merge(local.logging, {\n    API_URL", test_promises.Network, "test_traces_are_off_by_default_and_go_to_one_network_or_group"),
     ("modules/cache/main.tf", '  description = "Redis from services"\n', '  description = "Redis from services"\n  ingress     = []\n', test_promises.Network, "test_security_groups_have_no_inline_rules"),
     ("modules/broker/main.tf", "cidr_ipv4         = each.value", 'cidr_ipv4         = "0.0.0.0/0"', test_promises.Network, "test_internet_reaches_port_443_of_the_load_balancer_only"),
     ("modules/broker/main.tf", "from_port         = 15671", "from_port         = 443", test_promises.Network, "test_broker_accepts_amqp_from_services_and_the_console_from_operators"),

@@ -65,7 +65,7 @@ class Network(unittest.TestCase):
 
     def test_ingestor_reaches_discord_broker_and_aws_only(self):
         egress = call("ingestor")["egress"]
-        self.assertEqual(egress, "${merge(local.egress_aws, {broker = local.egress.broker, discord = local.egress.discord})}")
+        self.assertEqual(egress, "${merge(local.egress_aws, local.egress_traces, {broker = local.egress.broker, discord = local.egress.discord})}")
         destinations = platform().locals
         self.assertEqual({unquoted(name) for name in destinations["egress_aws"]} - {BLOCK}, {"endpoints", "s3"})
         for name in ("broker", "discord"):
@@ -74,7 +74,19 @@ class Network(unittest.TestCase):
         self.assertNotIn("cidr", text_of(destinations["egress_aws"]))
 
     def test_proxy_reaches_no_other_address_of_the_internet_than_discord(self):
-        self.assertEqual(call("discord_proxy")["egress"], "${merge(local.egress_aws, {cache = local.egress.cache, discord = local.egress.discord})}")
+        self.assertEqual(call("discord_proxy")["egress"], "${merge(local.egress_aws, local.egress_traces, {cache = local.egress.cache, discord = local.egress.discord})}")
+
+    def test_traces_are_off_by_default_and_go_to_one_network_or_group(self):
+        traces = platform().one("variable", "traces")
+        self.assertIsNone(traces["default"])
+        self.assertIn('!endswith(coalesce(var.traces.cidr, "-"), "/0")', text_of(traces["validation"]))
+        self.assertRegex(text_of(platform().locals["egress_traces"]), r"var\.traces == null \? \{\} : \{")
+        for name in SERVICES:
+            self.assertIn("OTEL_EXPORTER_OTLP_ENDPOINT", expanded(platform(), call(name)["environment_variables"]), name)
+            self.assertIn("OTEL_EXPORTER_OTLP_HEADERS", expanded(platform(), call(name)["secrets"]), name)
+            self.assertIn("var.traces.cidr", expanded(platform(), call(name)["egress"]), name)
+        for environment in ("staging", "production"):
+            self.assertEqual(module(f"environments/{environment}").one("module", "platform")["traces"], "${var.traces}")
 
     def test_security_groups_have_no_inline_rules(self):
         for found, block in library_blocks("resource", "aws_security_group"):
@@ -386,7 +398,7 @@ class Tasks(unittest.TestCase):
     def test_interactions_by_http_and_canary_are_off_by_default(self):
         self.assertFalse(truth(platform().one("variable", "interactions_enabled")["default"]))
         self.assertEqual(call("interactions")["start"], "${var.start_services && var.interactions_enabled}")
-        self.assertEqual(call("interactions")["egress"], "${merge(local.egress_aws, {broker = local.egress.broker})}")
+        self.assertEqual(call("interactions")["egress"], "${merge(local.egress_aws, local.egress_traces, {broker = local.egress.broker})}")
         self.assertEqual(platform().one("variable", "canary_tasks")["default"], 0)
         self.assertIn('WORKER_GROUP = "canary"', call("worker_canary")["environment_variables"])
         balancer = module("modules/load-balancer")

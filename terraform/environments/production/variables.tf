@@ -146,6 +146,19 @@ variable "alarm_emails" {
   default     = []
 }
 
+variable "traces" {
+  description = "Collector of traces, OTLP over HTTP (docs/operations/traces.md): base URL, port, addresses or security group; the part of the traces that is exported; whether the secret otlp-headers has headers for it. Null: no export."
+  type = object({
+    endpoint          = string
+    port              = optional(number, 4318)
+    cidr              = optional(string)
+    security_group_id = optional(string)
+    sampled           = optional(number, 0.05)
+    with_headers      = optional(bool, false)
+  })
+  default = null
+}
+
 variable "ingestor_variables" {
   description = "Further variables of the ingestor (.env.example), such as INGESTOR_WINDOW."
   type        = map(string)

@@ -58,6 +58,7 @@ module "platform" {
   alarms_to_discord  = var.alarms_to_discord
   alarm_emails       = var.alarm_emails
 
+  traces             = var.traces
   approvals_at_slack = var.approvals_at_slack
   control_variables  = var.control_variables
   ingestor_variables = var.ingestor_variables

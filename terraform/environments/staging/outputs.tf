@@ -48,6 +48,11 @@ output "prometheus_dashboards_policy_json" {
   value       = module.platform.prometheus_dashboards_policy_json
 }
 
+output "security_group_ids" {
+  description = "Security groups of the tasks, by name: for what they connect to outside of this configuration, such as a collector of traces."
+  value       = module.platform.security_group_ids
+}
+
 output "prometheus_operator_url" {
   description = "Base URL of Prometheus inside of the task operator, by its signing proxy."
   value       = module.platform.prometheus_operator_url

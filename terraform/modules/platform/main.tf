@@ -30,6 +30,14 @@ locals {
     RUST_LOG   = var.log_filter
   }
 
+  # Every service, where a collector of traces is given.
+  telemetry = merge(local.logging, var.traces == null ? {} : {
+    OTEL_EXPORTER_OTLP_ENDPOINT = var.traces.endpoint
+    OTEL_TRACES_SAMPLER_ARG     = tostring(var.traces.sampled)
+  })
+
+  telemetry_secrets = try(var.traces.with_headers, false) ? { OTEL_EXPORTER_OTLP_HEADERS = local.secret_arns["otlp-headers"] } : {}
+
   rds_ca_file = { "rds-ca.pem" = { content = var.rds_ca_bundle } }
 
   collectors = {
@@ -94,6 +102,10 @@ locals {
     internet = { port = 443, cidr = "0.0.0.0/0" }
   }
 
+  egress_traces = var.traces == null ? {} : {
+    traces = { port = var.traces.port, cidr = var.traces.cidr, security_group_id = var.traces.security_group_id }
+  }
+
   egress_proxies = { for name in local.proxies : name => { port = 8090, security_group_id = module.discord_proxy[name].security_group_id } }
 
   secret_arns = module.secrets.arns
@@ -113,7 +125,7 @@ locals {
 
   # The worker's configuration, which the task of scheduled backups has, too.
   worker_variables = merge(
-    local.logging,
+    local.telemetry,
     module.backup_store.environment_variables,
     {
       AMQP_PRIORITIES        = "classes"
@@ -131,6 +143,7 @@ locals {
   )
 
   worker_secrets = merge(
+    local.telemetry_secrets,
     local.chain_secrets,
     local.control_secrets,
     {
@@ -147,7 +160,7 @@ locals {
     "backup-signing-key.pem" = { secret = local.secret_arns["backup-signing-key"] }
   })
 
-  worker_egress = merge(local.egress_aws, local.egress_proxies, {
+  worker_egress = merge(local.egress_aws, local.egress_traces, local.egress_proxies, {
     broker   = local.egress.broker
     cache    = local.egress.cache
     database = local.egress.database
@@ -196,6 +209,7 @@ module "secrets" {
     kill-switch-credential  = "Credential that turns the kill switch on and off at the proxies (KILL_SWITCH_CREDENTIAL)"
     mfa-encryption-key      = "Keys that encrypt the secrets of second factors (MFA_ENCRYPTION_KEY)"
     notify-webhook          = "URL of the webhook of the channel for notices about backups (NOTIFY_WEBHOOK_URL)"
+    otlp-headers            = "Headers of requests to the collector of traces (OTEL_EXPORTER_OTLP_HEADERS)"
     score-api-key           = "Key of the score service (SCORE_API_KEY)"
     slack-bot-token         = "Token of the bot of the Slack app (SLACK_BOT_TOKEN)"
     slack-signing-secret    = "Signing secret of the Slack app (SLACK_SIGNING_SECRET)"
@@ -328,7 +342,7 @@ module "ingestor" {
   collector            = local.collectors["ingestor"]
 
   environment_variables = merge(
-    local.logging,
+    local.telemetry,
     {
       AMQP_PRIORITIES = "classes"
       HEALTH_ADDR     = "127.0.0.1:8080"
@@ -336,12 +350,12 @@ module "ingestor" {
     var.ingestor_variables,
   )
 
-  secrets = {
+  secrets = merge(local.telemetry_secrets, {
     AMQP_URL      = local.amqp_url
     DISCORD_TOKEN = local.secret_arns["discord-token"]
-  }
+  })
 
-  egress = merge(local.egress_aws, {
+  egress = merge(local.egress_aws, local.egress_traces, {
     broker  = local.egress.broker
     discord = local.egress.discord
   })
@@ -369,21 +383,21 @@ module "discord_proxy" {
   health_check_command = local.health_command["discord-proxy"]
   collector            = local.collectors["discord-proxy"]
 
-  environment_variables = merge(local.logging, {
+  environment_variables = merge(local.telemetry, {
     DISCORD_APPLICATION_ID = var.discord_application_id
     HEALTH_ADDR            = "127.0.0.1:8080"
     # Two, and two more during a deployment.
     PROXY_MAX_REPLICAS = "4"
   })
 
-  secrets = {
+  secrets = merge(local.telemetry_secrets, {
     DISCORD_TOKEN          = local.secret_arns["discord-token"]
     KILL_SWITCH_CREDENTIAL = local.secret_arns["kill-switch-credential"]
     PROXY_CREDENTIALS      = local.secret_arns["discord-proxy-callers"]
     REDIS_URL              = local.redis_url
-  }
+  })
 
-  egress = merge(local.egress_aws, {
+  egress = merge(local.egress_aws, local.egress_traces, {
     cache   = local.egress.cache
     discord = local.egress.discord
   })
@@ -491,7 +505,7 @@ module "api" {
   }
 
   environment_variables = merge(
-    local.logging,
+    local.telemetry,
     {
       AMQP_PRIORITIES     = "classes"
       API_ADDR            = "0.0.0.0:8070"
@@ -506,6 +520,7 @@ module "api" {
   )
 
   secrets = merge(
+    local.telemetry_secrets,
     local.chain_secrets,
     local.control_secrets,
     {
@@ -520,7 +535,7 @@ module "api" {
     } : {},
   )
 
-  egress = merge(local.egress_aws, local.egress_proxies, {
+  egress = merge(local.egress_aws, local.egress_traces, local.egress_proxies, {
     broker   = local.egress.broker
     cache    = local.egress.cache
     database = local.egress.database
@@ -559,7 +574,7 @@ module "interactions" {
     port             = 8050
   } : null
 
-  environment_variables = merge(local.logging, {
+  environment_variables = merge(local.telemetry, {
     AMQP_PRIORITIES    = "classes"
     DISCORD_PUBLIC_KEY = var.discord_public_key
     # The load balancer checks it.
@@ -567,11 +582,11 @@ module "interactions" {
     INTERACTIONS_ADDR = "0.0.0.0:8050"
   })
 
-  secrets = {
+  secrets = merge(local.telemetry_secrets, {
     AMQP_URL = local.amqp_url
-  }
+  })
 
-  egress = merge(local.egress_aws, { broker = local.egress.broker })
+  egress = merge(local.egress_aws, local.egress_traces, { broker = local.egress.broker })
 
   ingress = {
     load-balancer        = { port = 8050, security_group_id = module.load_balancer.security_group_id }
@@ -598,19 +613,19 @@ module "telegram" {
   health_check_command = local.health_command["telegram"]
   collector            = local.collectors["telegram"]
 
-  environment_variables = merge(local.logging, {
+  environment_variables = merge(local.telemetry, {
     API_URL         = "http://api.${module.cluster.namespace_name}:8070"
     HEALTH_ADDR     = "127.0.0.1:8080"
     VERIFY_BASE_URL = var.verify_base_url
   })
 
-  secrets = {
+  secrets = merge(local.telemetry_secrets, {
     API_CREDENTIAL     = local.secret_arns["telegram-api-credential"]
     REDIS_URL          = local.redis_url
     TELEGRAM_BOT_TOKEN = local.secret_arns["telegram-token"]
-  }
+  })
 
-  egress = merge(local.egress_aws, {
+  egress = merge(local.egress_aws, local.egress_traces, {
     api      = { port = 8070, security_group_id = module.api.security_group_id }
     cache    = local.egress.cache
     internet = local.egress.internet

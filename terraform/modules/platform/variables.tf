@@ -248,6 +248,35 @@ variable "log_filter" {
   default     = "info,lapin=off,rustls_platform_verifier=off"
 }
 
+variable "traces" {
+  description = "Collector of traces, OTLP over HTTP (docs/operations/traces.md): base URL, port, addresses or security group; the part of the traces that is exported; whether the secret otlp-headers has headers for it. Null: no export."
+  type = object({
+    endpoint          = string
+    port              = optional(number, 4318)
+    cidr              = optional(string)
+    security_group_id = optional(string)
+    sampled           = optional(number, 0.05)
+    with_headers      = optional(bool, false)
+  })
+  default = null
+
+  validation {
+    condition     = var.traces == null || can(regex("^https?://[^ /]+", var.traces.endpoint))
+    error_message = "The endpoint must begin with http:// or https://."
+  }
+
+  # The ingestor and the proxies reach no other address of the internet than Discord's.
+  validation {
+    condition     = var.traces == null || try((var.traces.cidr == null) != (var.traces.security_group_id == null) && !endswith(coalesce(var.traces.cidr, "-"), "/0"), false)
+    error_message = "The collector is at a network (cidr), which is not the whole internet, or has a security group."
+  }
+
+  validation {
+    condition     = var.traces == null || try(var.traces.sampled >= 0 && var.traces.sampled <= 1, false)
+    error_message = "The part of the traces is 0 to 1."
+  }
+}
+
 variable "ingestor_variables" {
   description = "Further variables of the ingestor (.env.example), such as INGESTOR_WINDOW."
   type        = map(string)
