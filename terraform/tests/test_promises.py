@@ -351,6 +351,31 @@ class Secrets(unittest.TestCase):
         self.assertEqual(holders, {"admin": {"api", "operator"}, "app": {"api", "backup", "operator", "worker", "worker_canary"}, "owner": {"migrate"}})
         self.assertEqual([block.labels[0] for block in platform().of("module") if "master_secret_arn" in text_of(block.body)], ["logins"])
 
+    def test_signing_by_vault_has_a_role_of_its_own_for_each_service(self):
+        self.assertIsNone(platform().one("variable", "vault")["default"])
+        roles = {}
+        for name in ("api", "worker"):
+            body = call(name)
+            variables, files = expanded(platform(), body["environment_variables"]), expanded(platform(), body["files"])
+            own = text_of(body["files"]) if name == "api" else text_of(platform().locals["worker_files"])
+            self.assertIn('SIGNER = "transit"', variables)
+            self.assertIn("vault-revoker-secret-id", files)
+            self.assertIn("var.vault.cidr", expanded(platform(), body["egress"]), name)
+            roles[name] = (set(re.findall(r"VAULT_ROLE_ID = ([\w.]+)", variables)), set(re.findall(r'"vault-secret-id" = \{secret = local\.secret_arns\["([a-z-]+)"\]', own)))
+        self.assertEqual(roles, {"api": ({"var.vault.api_role_id"}, {"vault-api-secret-id"}), "worker": ({"var.vault.worker_role_id"}, {"vault-worker-secret-id"})})
+        # With SIGNER=transit no task has the key in a file.
+        self.assertRegex(text_of(platform().locals["worker_files"]), r'var\.vault == null \? \{"backup-signing-key\.pem"')
+        for name in ("discord_proxy", "ingestor", "interactions", "telegram"):
+            self.assertNotIn("var.vault", expanded(platform(), call(name)["egress"]), name)
+        # The files that the variables name exist.
+        written = platform().source
+        for name in re.findall(r'"/run/arrakis/([a-z0-9.-]+)"', written):
+            self.assertIn(f'"{name}" = {{', written)
+        pattern = text_of(platform().one("variable", "control_variables")["validation"])
+        self.assertNotIn("SIGNER", pattern, "it is set by `vault`, with its egress and files")
+        for environment in ("staging", "production"):
+            self.assertEqual(module(f"environments/{environment}").one("module", "platform")["vault"], "${var.vault}")
+
     def test_execution_role_reads_the_named_secrets_only(self):
         document = module("modules/task").one("data", "aws_iam_policy_document", "execution")
         statement = next(entry for entry in block_list(document, "statement") if entry["sid"] == "ReadSecrets")

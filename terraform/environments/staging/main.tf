@@ -59,6 +59,7 @@ module "platform" {
   alarm_emails       = var.alarm_emails
 
   traces             = var.traces
+  vault              = var.vault
   approvals_at_slack = var.approvals_at_slack
   control_variables  = var.control_variables
   ingestor_variables = var.ingestor_variables

@@ -110,8 +110,24 @@ variable "approvals_at_slack" {
   default     = false
 }
 
+variable "vault" {
+  description = "HashiCorp Vault or OpenBao whose Transit engine signs (docs/signing.md): address, port, network or security group of the server; role ids of the AppRoles of workers and api; the one by which the kill switch revokes, with the policies; PEM of the certificate authority. Null: workers sign with the secret backup-signing-key."
+  type = object({
+    address           = string
+    port              = optional(number, 8200)
+    cidr              = optional(string)
+    security_group_id = optional(string)
+    worker_role_id    = string
+    api_role_id       = string
+    revoker_role_id   = optional(string)
+    signing_policies  = optional(string, "arrakis-worker,arrakis-api")
+    ca_certificate    = optional(string)
+  })
+  default = null
+}
+
 variable "control_variables" {
-  description = "Further variables that workers and api have in common (.env.example): KILL_SWITCH_OPERATORS, APPROVAL_PEOPLE, SIGNER and those of VAULT."
+  description = "Further variables that workers and api have in common (.env.example): KILL_SWITCH_OPERATORS, APPROVAL_PEOPLE, VAULT_NAMESPACE, VAULT_TRANSIT_MOUNT, VAULT_TRANSIT_KEY, VAULT_AUTH_MOUNT."
   type        = map(string)
   default     = {}
 }

@@ -123,6 +123,30 @@ locals {
     MFA_ENCRYPTION_KEY     = local.secret_arns["mfa-encryption-key"]
   }
 
+  # Signing by a key in Vault (SIGNER=transit) in place of the key in a file. Secret ids are files, written when a task starts.
+  vault_variables = var.vault == null ? {} : merge(
+    {
+      SIGNER               = "transit"
+      VAULT_ADDR           = var.vault.address
+      VAULT_SECRET_ID_FILE = "/run/arrakis/vault-secret-id"
+    },
+    var.vault.ca_certificate == null ? {} : { VAULT_CACERT = "/run/arrakis/vault-ca.pem" },
+    var.vault.revoker_role_id == null ? {} : {
+      VAULT_REVOKER_ROLE_ID        = var.vault.revoker_role_id
+      VAULT_REVOKER_SECRET_ID_FILE = "/run/arrakis/vault-revoker-secret-id"
+      VAULT_SIGNING_POLICIES       = var.vault.signing_policies
+    },
+  )
+
+  vault_files = merge(
+    try(var.vault.ca_certificate, null) == null ? {} : { "vault-ca.pem" = { content = var.vault.ca_certificate } },
+    try(var.vault.revoker_role_id, null) == null ? {} : { "vault-revoker-secret-id" = { secret = local.secret_arns["vault-revoker-secret-id"] } },
+  )
+
+  egress_vault = var.vault == null ? {} : {
+    vault = { port = var.vault.port, cidr = var.vault.cidr, security_group_id = var.vault.security_group_id }
+  }
+
   # The worker's configuration, which the task of scheduled backups has, too.
   worker_variables = merge(
     local.telemetry,
@@ -130,7 +154,6 @@ locals {
     {
       AMQP_PRIORITIES        = "classes"
       AWS_REGION             = data.aws_region.current.region
-      BACKUP_SIGNING_KEY     = "/run/arrakis/backup-signing-key.pem"
       DISCORD_APPLICATION_ID = var.discord_application_id
       DISCORD_PROXY_URL      = local.proxy_urls
       HEALTH_ADDR            = "127.0.0.1:8080"
@@ -138,6 +161,8 @@ locals {
     },
     length(var.backup_trusted_keys) == 0 ? {} : { BACKUP_TRUSTED_KEYS = join(",", var.backup_trusted_keys) },
     var.score_api_url == null ? {} : { SCORE_API_URL = var.score_api_url },
+    local.vault_variables,
+    var.vault == null ? { BACKUP_SIGNING_KEY = "/run/arrakis/backup-signing-key.pem" } : { VAULT_ROLE_ID = var.vault.worker_role_id },
     var.control_variables,
     var.worker_variables,
   )
@@ -156,11 +181,13 @@ locals {
     var.notices_to_discord ? { NOTIFY_WEBHOOK_URL = local.secret_arns["notify-webhook"] } : {},
   )
 
-  worker_files = merge(local.rds_ca_file, {
-    "backup-signing-key.pem" = { secret = local.secret_arns["backup-signing-key"] }
-  })
+  worker_files = merge(
+    local.rds_ca_file,
+    local.vault_files,
+    var.vault == null ? { "backup-signing-key.pem" = { secret = local.secret_arns["backup-signing-key"] } } : { "vault-secret-id" = { secret = local.secret_arns["vault-worker-secret-id"] } },
+  )
 
-  worker_egress = merge(local.egress_aws, local.egress_traces, local.egress_proxies, {
+  worker_egress = merge(local.egress_aws, local.egress_traces, local.egress_vault, local.egress_proxies, {
     broker   = local.egress.broker
     cache    = local.egress.cache
     database = local.egress.database
@@ -215,6 +242,9 @@ module "secrets" {
     slack-signing-secret    = "Signing secret of the Slack app (SLACK_SIGNING_SECRET)"
     telegram-api-credential = "API key with the scope telegram (API_CREDENTIAL)"
     telegram-token          = "Token of the Telegram bot (TELEGRAM_BOT_TOKEN)"
+    vault-api-secret-id     = "Secret id of the AppRole of the api (VAULT_SECRET_ID_FILE)"
+    vault-revoker-secret-id = "Secret id of the AppRole by which the kill switch revokes (VAULT_REVOKER_SECRET_ID_FILE)"
+    vault-worker-secret-id  = "Secret id of the AppRole of the workers (VAULT_SECRET_ID_FILE)"
     worker-proxy-credential = "Credential of the worker at the discord-proxy (DISCORD_PROXY_CREDENTIAL)"
   }
 }
@@ -496,8 +526,13 @@ module "api" {
   discovery            = { namespace_id = module.cluster.namespace_id }
   health_check_command = local.health_command["api"]
   collector            = local.collectors["api"]
-  files                = local.rds_ca_file
   files_image          = local.public_images["files"]
+
+  files = merge(
+    local.rds_ca_file,
+    local.vault_files,
+    var.vault == null ? {} : { "vault-secret-id" = { secret = local.secret_arns["vault-api-secret-id"] } },
+  )
 
   load_balancer = {
     target_group_arn = module.load_balancer.target_group_arn
@@ -515,6 +550,8 @@ module "api" {
       HEALTH_ADDR     = "0.0.0.0:8080"
       VERIFY_BASE_URL = var.verify_base_url
     },
+    local.vault_variables,
+    var.vault == null ? {} : { VAULT_ROLE_ID = var.vault.api_role_id },
     var.control_variables,
     var.api_variables,
   )
@@ -535,7 +572,7 @@ module "api" {
     } : {},
   )
 
-  egress = merge(local.egress_aws, local.egress_traces, local.egress_proxies, {
+  egress = merge(local.egress_aws, local.egress_traces, local.egress_vault, local.egress_proxies, {
     broker   = local.egress.broker
     cache    = local.egress.cache
     database = local.egress.database

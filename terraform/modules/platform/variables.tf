@@ -305,14 +305,45 @@ variable "approvals_at_slack" {
   default     = false
 }
 
+variable "vault" {
+  description = "HashiCorp Vault or OpenBao whose Transit engine signs (docs/signing.md): address, port, network or security group of the server; role ids of the AppRoles of workers and api; the one by which the kill switch revokes, with the policies; PEM of the certificate authority. Null: workers sign with the secret backup-signing-key."
+  type = object({
+    address           = string
+    port              = optional(number, 8200)
+    cidr              = optional(string)
+    security_group_id = optional(string)
+    worker_role_id    = string
+    api_role_id       = string
+    revoker_role_id   = optional(string)
+    signing_policies  = optional(string, "arrakis-worker,arrakis-api")
+    ca_certificate    = optional(string)
+  })
+  default = null
+
+  validation {
+    condition     = var.vault == null || can(regex("^https://[^/]+$", var.vault.address))
+    error_message = "The address must begin with https:// and have no path."
+  }
+
+  validation {
+    condition     = var.vault == null || try((var.vault.cidr == null) != (var.vault.security_group_id == null), false)
+    error_message = "The server is at a network (cidr) or has a security group."
+  }
+
+  validation {
+    condition     = try(var.vault.ca_certificate, null) == null || try(strcontains(var.vault.ca_certificate, "-----BEGIN CERTIFICATE-----") && length(var.vault.ca_certificate) < 8192, false)
+    error_message = "The certificate authority must be PEM of less than 8 KiB."
+  }
+}
+
 variable "control_variables" {
-  description = "Further variables that workers and api have in common (.env.example): KILL_SWITCH_OPERATORS, APPROVAL_PEOPLE, SIGNER and those of VAULT."
+  description = "Further variables that workers and api have in common (.env.example): KILL_SWITCH_OPERATORS, APPROVAL_PEOPLE, VAULT_NAMESPACE, VAULT_TRANSIT_MOUNT, VAULT_TRANSIT_KEY, VAULT_AUTH_MOUNT."
   type        = map(string)
   default     = {}
 
   validation {
-    condition     = alltrue([for name in keys(var.control_variables) : can(regex("^(KILL_SWITCH_OPERATORS|APPROVAL_PEOPLE|SIGNER|VAULT_[A-Z_]+)$", name))])
-    error_message = "Only KILL_SWITCH_OPERATORS, APPROVAL_PEOPLE, SIGNER and VAULT_… can be set here."
+    condition     = alltrue([for name in keys(var.control_variables) : can(regex("^(KILL_SWITCH_OPERATORS|APPROVAL_PEOPLE|VAULT_(NAMESPACE|TRANSIT_MOUNT|TRANSIT_KEY|AUTH_MOUNT))$", name))])
+    error_message = "Only KILL_SWITCH_OPERATORS, APPROVAL_PEOPLE, VAULT_NAMESPACE, VAULT_TRANSIT_MOUNT, VAULT_TRANSIT_KEY and VAULT_AUTH_MOUNT can be set here."
   }
 }
 
