@@ -94,6 +94,8 @@ MUTATIONS = [
     ("modules/load-balancer/main.tf", "unhealthy_threshold = 10", "unhealthy_threshold = 2", test_promises.Tasks, "test_a_missing_dependency_replaces_no_task"),
     ("modules/platform/main.tf", "var.start_services && var.interactions_enabled", "var.start_services", test_promises.Tasks, "test_interactions_by_http_and_canary_are_off_by_default"),
     ("modules/load-balancer/main.tf", 'values = ["/interactions"]', 'values = ["/*"]', test_promises.Tasks, "test_interactions_by_http_and_canary_are_off_by_default"),
+    ("modules/platform/main.tf", '      DATABASE_URL             = local.secret_arns["shadow-database-url"]', '      DATABASE_URL             = local.database_urls["app"]', test_promises.Tasks, "test_shadow_workers_have_copies_and_no_credentials"),
+    ("modules/platform/main.tf", 'job          = "shadow-worker"', 'job          = "arrakis-worker"', test_promises.Tasks, "test_shadow_workers_have_copies_and_no_credentials"),
     ("modules/platform/main.tf", '    KILL_SWITCH_CREDENTIAL = local.secret_arns["kill-switch-credential"]\n    PROXY', "    PROXY", test_promises.Tasks, "test_kill_switch_reaches_every_proxy"),
     ("modules/platform/main.tf", 'coalesce(var.migrate_image_tag, var.image_tags["worker"])', 'var.image_tags["worker"]', test_promises.Tasks, "test_migrate_runs_before_a_release"),
     # Environments, backups, alarms.

@@ -27,7 +27,7 @@ WILDCARDS = {
 }
 SERVICES = {"api": "api", "discord_proxy": "discord-proxy", "ingestor": "ingestor", "interactions": "interactions", "telegram": "telegram", "worker": "worker"}
 # Calls in the module platform that make tasks, with the binary that runs in them.
-TASKS = {**{call: f"arrakis-{service}" for call, service in SERVICES.items()}, "backup": "arrakis-worker", "migrate": "arrakis-worker", "operator": "arrakis-worker", "worker_canary": "arrakis-worker"}
+TASKS = {**{call: f"arrakis-{service}" for call, service in SERVICES.items()}, "backup": "arrakis-worker", "migrate": "arrakis-worker", "operator": "arrakis-worker", "worker_canary": "arrakis-worker", "worker_shadow": "arrakis-worker"}
 
 
 def platform():
@@ -108,7 +108,7 @@ class Network(unittest.TestCase):
         self.assertIn("referenced_security_group_id", broker.one("resource", "aws_vpc_security_group_ingress_rule", "amqps"))
         self.assertEqual(broker.one("variable", "console_cidrs")["default"], [])
         clients = set(unquoted(name) for name in call("broker")["client_security_group_ids"])
-        self.assertEqual(clients - {BLOCK}, {"api", "backup", "ingestor", "interactions", "operator", "worker", "worker-canary"})
+        self.assertEqual(clients - {BLOCK}, {"api", "backup", "ingestor", "interactions", "operator", "worker", "worker-canary", "worker-shadow"})
 
     def test_stores_are_private_and_encrypted(self):
         broker = module("modules/broker").one("resource", "aws_mq_broker", "this")
@@ -344,6 +344,9 @@ class Secrets(unittest.TestCase):
     def test_logins_of_the_database_are_at_those_who_need_them(self):
         holders = {"admin": set(), "app": set(), "owner": set()}
         for block in platform().of("module"):
+            # The first declares secrets; the variable of the second is a copy's (test_shadow_workers_have_copies_and_no_credentials).
+            if block.labels[0] in ("secrets", "worker_shadow"):
+                continue
             written = expanded(platform(), block.body.get("secrets", ""))
             for variable, login in (("DATABASE_ADMIN_URL", "admin"), ("DATABASE_URL", "app"), ("DATABASE_OWNER_URL", "owner")):
                 if re.search(rf"\b{variable}\b", written):
@@ -431,6 +434,29 @@ class Tasks(unittest.TestCase):
         self.assertEqual(rule["condition"][0]["path_pattern"][0]["values"], ["/interactions"])
         self.assertIn("api", balancer.one("resource", "aws_lb_listener", "https")["default_action"][0]["target_group_arn"])
 
+    def test_shadow_workers_have_copies_and_no_credentials(self):
+        body = call("worker_shadow")
+        self.assertEqual(platform().one("variable", "shadow_tasks")["default"], 0)
+        self.assertIn("var.shadow_stores != null", text_of(platform().one("variable", "shadow_tasks")["validation"]))
+        self.assertNotIn("task_policies", body)
+        self.assertIn('WORKER_GROUP = "shadow"', body["environment_variables"])
+        variables = variables_in(expanded(platform(), body["environment_variables"])) | variables_in(expanded(platform(), body["secrets"]))
+        self.assertFalse({name for name in variables if re.match(r"KILL_SWITCH|MFA|BACKUP|VAULT|SIGNER|SLACK|NOTIFY|.*WEBHOOK", name)})
+        # Of the platform's secrets it has those of chains, the score service and traces; the stores are its own.
+        named = set(re.findall(r'local\.secret_arns\["([a-z-]+)"\]', body["secrets"]))
+        self.assertEqual(named, {"score-api-key", "shadow-amqp-url", "shadow-database-url", "shadow-proxy-credential", "shadow-redis-url"})
+        self.assertEqual(set(re.findall(r"local\.([a-z_]+)", body["secrets"])), {"chain_secrets", "secret_arns", "telemetry_secrets"})
+        self.assertNotRegex(body["egress"], r"local\.egress\.(cache|database|dynamodb)")
+        for store in ("cache", "database"):
+            self.assertNotIn("shadow", text_of(call(store)["client_security_group_ids"]), store)
+        # It is no worker to rules and canary.
+        self.assertIn('job = "shadow-worker"', body["collector"])
+        scraped = (REPOSITORY / "deploy/prometheus/prometheus.yaml").read_text()
+        kept = re.search(r"job_name: shadow-worker.*?regex: (\S+)", scraped, re.DOTALL).group(1)
+        self.assertIn(f'kept_metrics = "{kept}"', body["collector"])
+        for environment in ("staging", "production"):
+            self.assertEqual(module(f"environments/{environment}").one("module", "platform")["shadow_stores"], "${var.shadow_stores}")
+
     def test_kill_switch_reaches_every_proxy(self):
         for name in ("api", "discord_proxy", "operator", "worker", "worker_canary", "backup"):
             self.assertIn("KILL_SWITCH_CREDENTIAL", expanded(platform(), call(name)["secrets"]), name)
@@ -511,7 +537,7 @@ class Environments(unittest.TestCase):
 
     def test_environments_use_the_same_topology(self):
         source = platform().source
-        self.assertEqual(len(re.findall(r'AMQP_PRIORITIES\s+= "classes"', source)), 4)
+        self.assertEqual(len(re.findall(r'AMQP_PRIORITIES\s+= "classes"', source)), 5)
 
     def test_everything_is_tagged_with_its_environment(self):
         for name, tag in (("staging", "staging"), ("production", "production"), ("state", "shared")):

@@ -98,6 +98,28 @@ variable "canary_image_tag" {
   default     = null
 }
 
+variable "shadow_tasks" {
+  description = "Number of shadow workers, which compute answers and send none."
+  type        = number
+  default     = 0
+}
+
+variable "shadow_image_tag" {
+  description = "Tag of the image of shadow workers; null: that of the workers."
+  type        = string
+  default     = null
+}
+
+variable "shadow_stores" {
+  description = "Security groups of the copies for shadow workers: of the database, and of Redis with its port. The copies are made by hand."
+  type = object({
+    database_security_group_id = string
+    cache_security_group_id    = string
+    cache_port                 = optional(number, 6379)
+  })
+  default = null
+}
+
 variable "migrate_image_tag" {
   description = "Tag of the worker's image with which the task migrate runs: that of a new build whose canary workers are tried; null: that of the workers."
   type        = string

@@ -49,6 +49,9 @@ module "platform" {
   discord_public_key   = var.discord_public_key
   canary_tasks         = var.canary_tasks
   canary_image_tag     = var.canary_image_tag
+  shadow_tasks         = var.shadow_tasks
+  shadow_image_tag     = var.shadow_image_tag
+  shadow_stores        = var.shadow_stores
   migrate_image_tag    = var.migrate_image_tag
 
   telegram_enabled   = var.telegram_enabled

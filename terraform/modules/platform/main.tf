@@ -6,6 +6,7 @@ locals {
   health_command = { for service in ["api", "discord-proxy", "ingestor", "interactions", "telegram", "worker"] : service => ["/usr/bin/arrakis-${service}", "healthcheck", "livez"] }
   images         = { for service, url in module.registry.repository_urls : service => "${url}:${var.image_tags[service]}" }
   canary_image   = "${module.registry.repository_urls["worker"]}:${coalesce(var.canary_image_tag, var.image_tags["worker"])}"
+  shadow_image   = "${module.registry.repository_urls["worker"]}:${coalesce(var.shadow_image_tag, var.image_tags["worker"])}"
   migrate_image  = "${module.registry.repository_urls["worker"]}:${coalesce(var.migrate_image_tag, var.image_tags["worker"])}"
   public_images  = { for name, url in module.registry.public_repository_urls : name => "${url}@${var.public_image_digests[name]}" }
 
@@ -238,6 +239,10 @@ module "secrets" {
     notify-webhook          = "URL of the webhook of the channel for notices about backups (NOTIFY_WEBHOOK_URL)"
     otlp-headers            = "Headers of requests to the collector of traces (OTEL_EXPORTER_OTLP_HEADERS)"
     score-api-key           = "Key of the score service (SCORE_API_KEY)"
+    shadow-amqp-url         = "URL of the broker with the user of shadow workers (AMQP_URL)"
+    shadow-database-url     = "URL of the copy of the database (DATABASE_URL)"
+    shadow-proxy-credential = "Credential `shadow` at the discord-proxy (DISCORD_PROXY_CREDENTIAL)"
+    shadow-redis-url        = "URL of the Redis of shadow workers (REDIS_URL)"
     slack-bot-token         = "Token of the bot of the Slack app (SLACK_BOT_TOKEN)"
     slack-signing-secret    = "Signing secret of the Slack app (SLACK_SIGNING_SECRET)"
     telegram-api-credential = "API key with the scope telegram (API_CREDENTIAL)"
@@ -277,6 +282,7 @@ module "broker" {
     operator      = module.operator.security_group_id
     worker        = module.worker.security_group_id
     worker-canary = module.worker_canary.security_group_id
+    worker-shadow = module.worker_shadow.security_group_id
   }
 }
 
@@ -438,6 +444,7 @@ module "discord_proxy" {
     operator      = { port = 8090, security_group_id = module.operator.security_group_id }
     worker        = { port = 8090, security_group_id = module.worker.security_group_id }
     worker-canary = { port = 8090, security_group_id = module.worker_canary.security_group_id }
+    worker-shadow = { port = 8090, security_group_id = module.worker_shadow.security_group_id }
   }
 }
 
@@ -490,6 +497,74 @@ module "worker_canary" {
   files_image           = local.public_images["files"]
   task_policies         = { backups = module.backup_store.worker_policy_json }
   egress                = local.worker_egress
+}
+
+# Workers of another build that compute answers and send none (docs/safe-change.md). None runs by default. They have copies of the database and of
+# Redis, which are made by hand, and nothing that has effects: no key, no kill switch, no second factors, no bucket, no notices.
+module "worker_shadow" {
+  source = "../service"
+
+  environment          = var.environment
+  name                 = "worker-shadow"
+  image                = local.shadow_image
+  repository_arns      = concat(local.repositories["worker"], [local.files_repository])
+  cpu                  = 512
+  memory               = 1024
+  start                = var.start_services
+  desired_count        = var.shadow_tasks
+  cluster_arn          = module.cluster.cluster_arn
+  vpc_id               = module.network.vpc_id
+  subnet_ids           = module.network.private_subnet_ids
+  kms_key_arn          = module.encryption.key_arn
+  health_check_command = local.health_command["worker"]
+  files                = local.rds_ca_file
+  files_image          = local.public_images["files"]
+
+  # Another job than that of the workers: what a shadow counts as answers reaches nobody.
+  collector = merge(local.collectors["worker"], {
+    job          = "shadow-worker"
+    kept_metrics = "arrakis_worker_shadow_answers_total|arrakis_worker_group_info|process_.*"
+    metric_names = ["arrakis_worker_shadow_answers_total"]
+  })
+
+  environment_variables = merge(
+    local.telemetry,
+    {
+      AMQP_PRIORITIES        = "classes"
+      DISCORD_APPLICATION_ID = var.discord_application_id
+      DISCORD_PROXY_URL      = local.proxy_urls
+      HEALTH_ADDR            = "127.0.0.1:8080"
+      VERIFY_BASE_URL        = var.verify_base_url
+      WORKER_GROUP           = "shadow"
+    },
+    var.score_api_url == null ? {} : { SCORE_API_URL = var.score_api_url },
+  )
+
+  secrets = merge(
+    local.telemetry_secrets,
+    local.chain_secrets,
+    {
+      AMQP_URL                 = local.secret_arns["shadow-amqp-url"]
+      DATABASE_URL             = local.secret_arns["shadow-database-url"]
+      DISCORD_PROXY_CREDENTIAL = local.secret_arns["shadow-proxy-credential"]
+      REDIS_URL                = local.secret_arns["shadow-redis-url"]
+    },
+    var.score_api_url == null ? {} : { SCORE_API_KEY = local.secret_arns["score-api-key"] },
+  )
+
+  egress = merge(
+    local.egress_aws,
+    local.egress_traces,
+    local.egress_proxies,
+    {
+      broker   = local.egress.broker
+      internet = local.egress.internet
+    },
+    var.shadow_stores == null ? {} : {
+      cache    = { port = var.shadow_stores.cache_port, security_group_id = var.shadow_stores.cache_security_group_id }
+      database = { port = 5432, security_group_id = var.shadow_stores.database_security_group_id }
+    },
+  )
 }
 
 module "autoscaling" {

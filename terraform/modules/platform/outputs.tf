@@ -70,7 +70,7 @@ output "prometheus_dashboards_policy_json" {
 output "security_group_ids" {
   description = "Security groups of the tasks, by name: for what they connect to outside of this configuration, such as a collector of traces."
   value = merge(
-    { for name, task in { api = module.api, backup = module.backup, ingestor = module.ingestor, interactions = module.interactions, operator = module.operator, telegram = module.telegram, worker = module.worker, worker-canary = module.worker_canary } : name => task.security_group_id },
+    { for name, task in { api = module.api, backup = module.backup, ingestor = module.ingestor, interactions = module.interactions, operator = module.operator, telegram = module.telegram, worker = module.worker, worker-canary = module.worker_canary, worker-shadow = module.worker_shadow } : name => task.security_group_id },
     { for name in local.proxies : name => module.discord_proxy[name].security_group_id },
   )
 }
