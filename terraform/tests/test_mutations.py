@@ -116,6 +116,7 @@ MUTATIONS = [
     ("modules/schedules/main.tf", '"NewStateReason"', '"Reason"', test_promises.Alarms, "test_path_to_discord_has_no_lambda_and_no_chatbot"),
     # Prometheus.
     ("modules/task/main.tf", '["memory_limiter", "resourcedetection", "resource", "batch/prometheus"]', '["memory_limiter", "filter", "resourcedetection", "resource", "batch/prometheus"]', test_prometheus.Metrics, "test_every_service_pushes_all_metrics_to_prometheus"),
+    ("modules/task/main.tf", "restart_policy = { enabled = true", "restart_policy = { enabled = false", test_prometheus.Metrics, "test_every_service_pushes_all_metrics_to_prometheus"),
     ("modules/task/main.tf", "add_metric_suffixes = false", "add_metric_suffixes = true", test_prometheus.Metrics, "test_every_service_pushes_all_metrics_to_prometheus"),
     ("modules/platform/main.tf", '"arrakis-${service}"\n', '"arrakis"\n', test_prometheus.Metrics, "test_labels_are_those_that_rules_and_canary_need"),
     ("modules/task/main.tf", '"resourcedetection", "resource", ', "", test_prometheus.Metrics, "test_labels_are_those_that_rules_and_canary_need"),

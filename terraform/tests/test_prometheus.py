@@ -34,6 +34,9 @@ class Metrics(unittest.TestCase):
         self.assertIn('authenticator = "sigv4auth"', written)
         # Names as in /metrics.
         self.assertIn("add_metric_suffixes = false", written)
+        # The task goes on without its collector.
+        self.assertTrue(truth(module("modules/task").locals["restart_policy"]["enabled"]))
+        self.assertEqual(module("modules/task").locals["collector_container"]["restartPolicy"], "${local.restart_policy}")
 
     def test_labels_are_those_that_rules_and_canary_need(self):
         collectors = text_of(platform().locals["collectors"])

@@ -89,6 +89,9 @@ locals {
     }
   }
 
+  # What runs beside the program is restarted by itself: the task goes on without it.
+  restart_policy = { enabled = true, restartAttemptPeriod = 60 }
+
   # Reads /metrics of the service over the loopback interface of the task and pushes, so that nothing needs to connect to the task: all metrics to
   # Prometheus, some of them to CloudWatch.
   has_collector = var.collector != null
@@ -118,8 +121,8 @@ locals {
     processors = {
       memory_limiter = {
         check_interval  = "1s"
-        limit_mib       = 96
-        spike_limit_mib = 24
+        limit_mib       = 144
+        spike_limit_mib = 32
       }
       # Every task scrapes the same address: the ARN of the task as the label instance tells the series apart.
       resourcedetection = {
@@ -194,8 +197,9 @@ locals {
     user                   = "65532"
     readonlyRootFilesystem = true
     privileged             = false
-    memoryReservation      = 64
-    memory                 = 128
+    memoryReservation      = 96
+    memory                 = 192
+    restartPolicy          = local.restart_policy
     environment            = [{ name = "AOT_CONFIG_CONTENT", value = local.collector_configuration }]
 
     logConfiguration = {
@@ -215,6 +219,7 @@ locals {
     readonlyRootFilesystem = true
     privileged             = false
     memory                 = 64
+    restartPolicy          = local.restart_policy
     linuxParameters        = { initProcessEnabled = false, capabilities = { drop = ["ALL"] } }
     command = local.has_signing_proxy ? [
       "--port=127.0.0.1:${var.signing_proxy.port}",
