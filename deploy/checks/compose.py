@@ -86,7 +86,7 @@ def check(name: str, document: dict, variables: env.Variables, is_overlay: bool 
 
 
 def jobs(root: Path) -> dict[str, list[str]]:
-    """The services of each job of Prometheus."""
+    """The services of each job of Prometheus, by their names in DNS or by fixed addresses."""
     configuration = yaml.safe_load((root / "deploy/compose/prometheus.yaml").read_text())
     return {job["job_name"]: services_of(job) for job in configuration["scrape_configs"]}
 

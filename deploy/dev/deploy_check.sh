@@ -121,6 +121,7 @@ check_deployment_on_aws() { # FOLDER
 case "$*" in
 *repository_urls) echo '{"api": "registry.example/arrakis-staging-api", "worker": "registry.example/arrakis-staging-worker"}' ;;
 *registry_url) echo registry.example ;;
+*prometheus_operator_url) echo http://127.0.0.1:8005/workspaces/ws-1 ;;
 *one_off_tasks) echo '{"migrate": {"task_definition": "arn:aws:task:7", "subnets": ["subnet-1"], "security_group": "sg-1", "log_group": "/migrate"},
     "operator": {"task_definition": "arn:aws:task:8", "subnets": ["subnet-1"], "security_group": "sg-2", "log_group": "/operator"}}' ;;
 esac
@@ -162,6 +163,11 @@ wait services-stable" || return
     expect_check 'a proxy as a task without a command' refused "${deploy[@]}" "$root/deploy/aws/task.sh" staging discord-proxy-1 || return
     expect_check 'no task is started without a command' test ! -s "$folder/calls" || return
     expect_check 'a task that does not exist' refused "${deploy[@]}" "$root/deploy/aws/task.sh" staging migrat || return
+    expect_check 'a canary that no worker serves' refused "${deploy[@]}" OUTPUT='["{\"is_served\":false}"]' "$root/deploy/aws/canary.sh" staging stilgar || return
+    expect_check 'no share is raised without a canary worker' refused grep -q drive "$folder/calls" || return
+    expect_check 'a canary on AWS' accepted "${deploy[@]}" OUTPUT='["{\"is_served\":true}"]' "$root/deploy/aws/canary.sh" staging stilgar --hold-seconds 600 || return
+    expect_check 'the arguments of a canary on AWS' grep -qF \
+        '"command":["canary","drive","--prometheus","http://127.0.0.1:8005/workspaces/ws-1","--by","stilgar","--hold-seconds","600"]' "$folder/calls" || return
     expect_check 'a rollout that is rolled back' refused "${deploy[@]}" ROLLOUT=FAILED "$root/deploy/aws/deploy.sh" staging "$folder/images.json"
 }
 smoke_passes() { "$@" "$root/deploy/smoke.sh" >/dev/null; }

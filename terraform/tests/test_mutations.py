@@ -5,6 +5,7 @@ import unittest
 
 import configuration
 import test_documents
+import test_prometheus
 import test_promises
 import test_provider
 
@@ -34,6 +35,8 @@ MUTATIONS = [
     ("modules/platform/main.tf", "    broker  = local.egress.broker\n    discord = local.egress.discord\n", "    broker   = local.egress.broker\n    internet = local.egress.internet\n", test_promises.Network, "test_ingestor_reaches_discord_broker_and_aws_only"),
     ("modules/platform/main.tf", "discord  = { port = 443, prefix_list_id = module.network.discord_prefix_list_id }", 'discord  = { port = 443, cidr = "0.0.0.0/0" }', test_promises.Network, "test_ingestor_reaches_discord_broker_and_aws_only"),
     ("modules/platform/main.tf", "    cache   = local.egress.cache\n    discord = local.egress.discord\n", "    cache    = local.egress.cache\n    internet = local.egress.internet\n", test_promises.Network, "test_proxy_reaches_no_other_address_of_the_internet_than_discord"),
+    ("modules/platform/variables.tf", ' && !endswith(coalesce(var.traces.cidr, "-"), "/0")', "", test_promises.Network, "test_traces_are_off_by_default_and_go_to_one_network_or_group"),
+    ("modules/platform/main.tf", "merge(local.telemetry, {\n    API_URL", "merge(local.logging, {\n    API_URL", test_promises.Network, "test_traces_are_off_by_default_and_go_to_one_network_or_group"),
     ("modules/cache/main.tf", '  description = "Redis from services"\n', '  description = "Redis from services"\n  ingress     = []\n', test_promises.Network, "test_security_groups_have_no_inline_rules"),
     ("modules/broker/main.tf", "cidr_ipv4         = each.value", 'cidr_ipv4         = "0.0.0.0/0"', test_promises.Network, "test_internet_reaches_port_443_of_the_load_balancer_only"),
     ("modules/broker/main.tf", "from_port         = 15671", "from_port         = 443", test_promises.Network, "test_broker_accepts_amqp_from_services_and_the_console_from_operators"),
@@ -72,6 +75,8 @@ MUTATIONS = [
     ("modules/platform/main.tf", "      REDIS_URL                = local.redis_url\n", "      REDIS_URL                = local.redis_url\n      DISCORD_TOKEN            = local.secret_arns[\"discord-token\"]\n", test_promises.Secrets, "test_bot_token_is_at_ingestor_and_proxy_only"),
     ("modules/platform/main.tf", "local.secret_arns[\"worker-proxy-credential\"]", "local.secret_arns[\"discord-token\"]", test_promises.Secrets, "test_bot_token_is_at_ingestor_and_proxy_only"),
     ("modules/platform/main.tf", "      DATABASE_URL             = local.database_urls[\"app\"]\n", "      DATABASE_URL             = local.database_urls[\"app\"]\n      DATABASE_ADMIN_URL       = local.database_urls[\"admin\"]\n", test_promises.Secrets, "test_logins_of_the_database_are_at_those_who_need_them"),
+    ("modules/platform/main.tf", "VAULT_ROLE_ID = var.vault.api_role_id", "VAULT_ROLE_ID = var.vault.worker_role_id", test_promises.Secrets, "test_signing_by_vault_has_a_role_of_its_own_for_each_service"),
+    ("modules/platform/main.tf", "  worker_egress = merge(local.egress_aws, local.egress_traces, local.egress_vault, ", "  worker_egress = merge(local.egress_aws, local.egress_traces, ", test_promises.Secrets, "test_signing_by_vault_has_a_role_of_its_own_for_each_service"),
     ("modules/task/main.tf", "resources = local.secret_arns", 'resources = ["arn:aws:secretsmanager:eu-central-1:123456789012:secret:arrakis-staging/all"]', test_promises.Secrets, "test_execution_role_reads_the_named_secrets_only"),
     ("modules/broker/main.tf", "rabbitmq-credentials", "broker-credentials", test_promises.Secrets, "test_names_of_secrets"),
     ("modules/database/main.tf", "  secret_string_wo = ", "  secret_string = ", test_promises.Secrets, "test_passwords_of_the_database_are_not_in_the_state"),
@@ -89,6 +94,8 @@ MUTATIONS = [
     ("modules/load-balancer/main.tf", "unhealthy_threshold = 10", "unhealthy_threshold = 2", test_promises.Tasks, "test_a_missing_dependency_replaces_no_task"),
     ("modules/platform/main.tf", "var.start_services && var.interactions_enabled", "var.start_services", test_promises.Tasks, "test_interactions_by_http_and_canary_are_off_by_default"),
     ("modules/load-balancer/main.tf", 'values = ["/interactions"]', 'values = ["/*"]', test_promises.Tasks, "test_interactions_by_http_and_canary_are_off_by_default"),
+    ("modules/platform/main.tf", '      DATABASE_URL             = local.secret_arns["shadow-database-url"]', '      DATABASE_URL             = local.database_urls["app"]', test_promises.Tasks, "test_shadow_workers_have_copies_and_no_credentials"),
+    ("modules/platform/main.tf", 'job          = "shadow-worker"', 'job          = "arrakis-worker"', test_promises.Tasks, "test_shadow_workers_have_copies_and_no_credentials"),
     ("modules/platform/main.tf", '    KILL_SWITCH_CREDENTIAL = local.secret_arns["kill-switch-credential"]\n    PROXY', "    PROXY", test_promises.Tasks, "test_kill_switch_reaches_every_proxy"),
     ("modules/platform/main.tf", 'coalesce(var.migrate_image_tag, var.image_tags["worker"])', 'var.image_tags["worker"]', test_promises.Tasks, "test_migrate_runs_before_a_release"),
     # Environments, backups, alarms.
@@ -107,6 +114,23 @@ MUTATIONS = [
     ("modules/alarms/main.tf", '"BucketSizeBytes"', '"NumberOfObjects"', test_promises.Alarms, "test_alarms_for_backups_and_bucket_size"),
     ("modules/alarms/discord.tf", '"allowed_mentions": {"parse": []}', '"allowed_mentions": {"parse": ["everyone"]}', test_promises.Alarms, "test_path_to_discord_has_no_lambda_and_no_chatbot"),
     ("modules/schedules/main.tf", '"NewStateReason"', '"Reason"', test_promises.Alarms, "test_path_to_discord_has_no_lambda_and_no_chatbot"),
+    # Prometheus.
+    ("modules/task/main.tf", '["memory_limiter", "resourcedetection", "resource", "batch/prometheus"]', '["memory_limiter", "filter", "resourcedetection", "resource", "batch/prometheus"]', test_prometheus.Metrics, "test_every_service_pushes_all_metrics_to_prometheus"),
+    ("modules/task/main.tf", "restart_policy = { enabled = true", "restart_policy = { enabled = false", test_prometheus.Metrics, "test_every_service_pushes_all_metrics_to_prometheus"),
+    ("modules/task/main.tf", "add_metric_suffixes = false", "add_metric_suffixes = true", test_prometheus.Metrics, "test_every_service_pushes_all_metrics_to_prometheus"),
+    ("modules/platform/main.tf", '"arrakis-${service}"\n', '"arrakis"\n', test_prometheus.Metrics, "test_labels_are_those_that_rules_and_canary_need"),
+    ("modules/task/main.tf", '"resourcedetection", "resource", ', "", test_prometheus.Metrics, "test_labels_are_those_that_rules_and_canary_need"),
+    ("modules/task/main.tf", '["aps:RemoteWrite"]', '["aps:QueryMetrics", "aps:RemoteWrite"]', test_prometheus.Metrics, "test_a_task_may_only_push"),
+    ("modules/network/main.tf", '"aps-workspaces", ', "", test_prometheus.Metrics, "test_a_task_may_only_push"),
+    ("modules/task/main.tf", "--port=127.0.0.1:", "--port=:", test_prometheus.Metrics, "test_operator_alone_queries_by_a_proxy_on_loopback"),
+    ("modules/platform/tasks.tf", "task_policies         = { backups = module.backup_store.worker_policy_json }\n", "task_policies         = { backups = module.backup_store.worker_policy_json, metrics = module.prometheus.query_policy_json }\n", test_prometheus.Metrics, "test_operator_alone_queries_by_a_proxy_on_loopback"),
+    ("modules/platform/tasks.tf", '"rules/*.yaml"', '"rules/storage.yaml"', test_prometheus.Alerts, "test_every_rule_of_the_repository_runs"),
+    ("modules/prometheus/main.tf", '{ receiver = "topic", matchers = ["severity = info"]', '{ receiver = "none", matchers = ["severity = info"]', test_prometheus.Alerts, "test_every_alert_goes_to_the_topic"),
+    ("modules/alarms/main.tf", "values   = [var.prometheus_workspace_arn]", "values   = [var.backup_failure_rule_arn]", test_prometheus.Alerts, "test_every_alert_goes_to_the_topic"),
+    ("modules/prometheus/main.tf", "NewStateReason   =", "Reason           =", test_prometheus.Alerts, "test_notifications_have_the_fields_of_an_alarm_and_are_json"),
+    ("modules/prometheus/main.tf", "`firing`", '\\"firing\\"', test_prometheus.Alerts, "test_notifications_have_the_fields_of_an_alarm_and_are_json"),
+    ("modules/alarms/main.tf", "    shards = {\n", "    event-gap = {\n", test_prometheus.Alerts, "test_own_metrics_have_an_alarm_in_cloudwatch_where_it_wakes_somebody"),
+    ("modules/alarms/main.tf", '"AlertManagerNotificationsFailed"', '"AlertManagerAlertsReceived"', test_prometheus.Alerts, "test_failed_notifications_have_an_alarm"),
 ]
 # Tests of the whole repository rather than of the configuration, and those that another mutation's test includes.
 WITHOUT_MUTATION = {"test_schema_has_only_types_that_are_used"}
@@ -133,7 +157,7 @@ class Mutations(unittest.TestCase):
 
     def test_every_test_has_a_mutation(self):
         tested = {name for *_, name in MUTATIONS} | WITHOUT_MUTATION
-        for test_module in (test_documents, test_promises, test_provider):
+        for test_module in (test_documents, test_prometheus, test_promises, test_provider):
             for case in vars(test_module).values():
                 if isinstance(case, type) and issubclass(case, unittest.TestCase):
                     for name in unittest.defaultTestLoader.getTestCaseNames(case):

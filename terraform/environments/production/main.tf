@@ -49,6 +49,9 @@ module "platform" {
   discord_public_key   = var.discord_public_key
   canary_tasks         = var.canary_tasks
   canary_image_tag     = var.canary_image_tag
+  shadow_tasks         = var.shadow_tasks
+  shadow_image_tag     = var.shadow_image_tag
+  shadow_stores        = var.shadow_stores
   migrate_image_tag    = var.migrate_image_tag
 
   telegram_enabled   = var.telegram_enabled
@@ -58,6 +61,8 @@ module "platform" {
   alarms_to_discord  = var.alarms_to_discord
   alarm_emails       = var.alarm_emails
 
+  traces             = var.traces
+  vault              = var.vault
   approvals_at_slack = var.approvals_at_slack
   control_variables  = var.control_variables
   ingestor_variables = var.ingestor_variables

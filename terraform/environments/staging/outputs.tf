@@ -38,6 +38,26 @@ output "one_off_tasks" {
   value       = module.platform.one_off_tasks
 }
 
+output "prometheus_endpoint" {
+  description = "Base URL of Prometheus for Grafana, which signs its requests (SigV4, service aps)."
+  value       = module.platform.prometheus_endpoint
+}
+
+output "prometheus_dashboards_policy_json" {
+  description = "IAM policy of Grafana."
+  value       = module.platform.prometheus_dashboards_policy_json
+}
+
+output "security_group_ids" {
+  description = "Security groups of the tasks, by name: for what they connect to outside of this configuration, such as a collector of traces."
+  value       = module.platform.security_group_ids
+}
+
+output "prometheus_operator_url" {
+  description = "Base URL of Prometheus inside of the task operator, by its signing proxy."
+  value       = module.platform.prometheus_operator_url
+}
+
 output "broker_console_url" {
   description = "Address of the broker's console, for the networks of operators."
   value       = module.platform.broker_console_url

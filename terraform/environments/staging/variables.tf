@@ -33,11 +33,12 @@ variable "image_tags" {
 }
 
 variable "public_image_digests" {
-  description = "Digests of the public images beside the services: collector (aws-otel-collector), files (busybox), logins (postgres)."
+  description = "Digests of the public images beside the services: collector (aws-otel-collector), files (busybox), logins (postgres), signing-proxy (aws-sigv4-proxy)."
   type = object({
-    collector = string
-    files     = string
-    logins    = string
+    collector     = string
+    files         = string
+    logins        = string
+    signing-proxy = string
   })
 }
 
@@ -97,6 +98,28 @@ variable "canary_image_tag" {
   default     = null
 }
 
+variable "shadow_tasks" {
+  description = "Number of shadow workers, which compute answers and send none."
+  type        = number
+  default     = 0
+}
+
+variable "shadow_image_tag" {
+  description = "Tag of the image of shadow workers; null: that of the workers."
+  type        = string
+  default     = null
+}
+
+variable "shadow_stores" {
+  description = "Security groups of the copies for shadow workers: of the database, and of Redis with its port. The copies are made by hand."
+  type = object({
+    database_security_group_id = string
+    cache_security_group_id    = string
+    cache_port                 = optional(number, 6379)
+  })
+  default = null
+}
+
 variable "migrate_image_tag" {
   description = "Tag of the worker's image with which the task migrate runs: that of a new build whose canary workers are tried; null: that of the workers."
   type        = string
@@ -109,8 +132,24 @@ variable "approvals_at_slack" {
   default     = false
 }
 
+variable "vault" {
+  description = "HashiCorp Vault or OpenBao whose Transit engine signs (docs/signing.md): address, port, network or security group of the server; role ids of the AppRoles of workers and api; the one by which the kill switch revokes, with the policies; PEM of the certificate authority. Null: workers sign with the secret backup-signing-key."
+  type = object({
+    address           = string
+    port              = optional(number, 8200)
+    cidr              = optional(string)
+    security_group_id = optional(string)
+    worker_role_id    = string
+    api_role_id       = string
+    revoker_role_id   = optional(string)
+    signing_policies  = optional(string, "arrakis-worker,arrakis-api")
+    ca_certificate    = optional(string)
+  })
+  default = null
+}
+
 variable "control_variables" {
-  description = "Further variables that workers and api have in common (.env.example): KILL_SWITCH_OPERATORS, APPROVAL_PEOPLE, SIGNER and those of VAULT."
+  description = "Further variables that workers and api have in common (.env.example): KILL_SWITCH_OPERATORS, APPROVAL_PEOPLE, VAULT_NAMESPACE, VAULT_TRANSIT_MOUNT, VAULT_TRANSIT_KEY, VAULT_AUTH_MOUNT."
   type        = map(string)
   default     = {}
 }
@@ -143,6 +182,19 @@ variable "alarm_emails" {
   description = "Addresses that get operational alarms by e-mail."
   type        = set(string)
   default     = []
+}
+
+variable "traces" {
+  description = "Collector of traces, OTLP over HTTP (docs/operations/traces.md): base URL, port, addresses or security group; the part of the traces that is exported; whether the secret otlp-headers has headers for it. Null: no export."
+  type = object({
+    endpoint          = string
+    port              = optional(number, 4318)
+    cidr              = optional(string)
+    security_group_id = optional(string)
+    sampled           = optional(number, 0.05)
+    with_headers      = optional(bool, false)
+  })
+  default = null
 }
 
 variable "ingestor_variables" {

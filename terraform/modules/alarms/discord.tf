@@ -182,7 +182,7 @@ resource "aws_pipes_pipe" "discord" {
   target_parameters {
     input_template = <<-JSON
       {
-        "username": "CloudWatch ${local.name}",
+        "username": "Alarms ${local.name}",
         "allowed_mentions": {"parse": []},
         "embeds": [{
           "title": "<$.body.NewStateValue>: <$.body.AlarmName>",

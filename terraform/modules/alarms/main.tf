@@ -2,6 +2,9 @@ locals {
   name      = "arrakis-${var.environment}"
   namespace = var.metrics_namespace
 
+  # Alarms on metrics of AWS, which Prometheus does not have; and, on the services' own metrics, those that wake somebody and those of backups, as a
+  # second way beside the alerts of Prometheus. All other alerts are only in deploy/prometheus/rules.
+  #
   # Alarms on one metric each. To add one: an entry here. `missing`: what a missing data point means. Descriptions have no quotation marks,
   # since they are put into JSON on the way to Discord.
   broker_alarms = merge(
@@ -171,12 +174,6 @@ locals {
       namespace   = local.namespace, metric = "arrakis_worker_chain_anchor_mismatch", dimensions = { service = "worker" }
       statistic   = "Maximum", period = 300, periods = 1, comparison = "GreaterThanThreshold", threshold = 0, missing = "notBreaching"
     }
-    event-gap = {
-      description = "The ingestor counted a gap: events of Discord were lost. A reconcile repairs their changes."
-      runbook     = "event-gap"
-      namespace   = local.namespace, metric = "arrakis_ingestor_gaps_total", dimensions = { service = "ingestor" }
-      statistic   = "Sum", period = 300, periods = 1, comparison = "GreaterThanThreshold", threshold = 0, missing = "notBreaching"
-    }
     shards = {
       description = "No ingestor receives events of Discord."
       runbook     = "shards"
@@ -201,12 +198,6 @@ locals {
       namespace   = local.namespace, metric = "arrakis_proxy_invalid_requests", dimensions = { service = "discord-proxy-1" }
       statistic   = "Maximum", period = 60, periods = 1, comparison = "GreaterThanThreshold", threshold = 6000, missing = "notBreaching"
     }
-    limits-apart = {
-      description = "The proxies have been without Redis for 5 minutes: each uses its share of the limits."
-      runbook     = "limits-apart"
-      namespace   = local.namespace, metric = "arrakis_proxy_limits_apart", dimensions = { service = "discord-proxy-1" }
-      statistic   = "Minimum", period = 60, periods = 5, comparison = "GreaterThanThreshold", threshold = 0, missing = "notBreaching"
-    }
     consuming = {
       description = "A queue is not consumed by at least one worker."
       runbook     = "consuming"
@@ -218,30 +209,6 @@ locals {
       runbook     = "leader"
       namespace   = local.namespace, metric = "arrakis_worker_leader", dimensions = { service = "worker" }
       statistic   = "Maximum", period = 60, periods = 5, comparison = "LessThanThreshold", threshold = 1, missing = "breaching"
-    }
-    sync-age = {
-      description = "The last eligibility sync of a token is older than 8 hours; it runs every 6."
-      runbook     = "sync-age"
-      namespace   = local.namespace, metric = "arrakis_worker_eligibility_age_seconds", dimensions = { service = "worker" }
-      statistic   = "Maximum", period = 300, periods = 1, comparison = "GreaterThanThreshold", threshold = 28800, missing = "notBreaching"
-    }
-    postgres-breaker = {
-      description = "A worker stopped sending to PostgreSQL for a while, since its connections failed."
-      runbook     = "postgres-breaker"
-      namespace   = local.namespace, metric = "arrakis_worker_postgres_breaker_openings_total", dimensions = { service = "worker" }
-      statistic   = "Sum", period = 300, periods = 1, comparison = "GreaterThanThreshold", threshold = 0, missing = "notBreaching"
-    }
-    canary-hand-over = {
-      description = "Messages of the canary's servers could not be handed over, and were handled by the stable workers."
-      runbook     = "canary-hand-over"
-      namespace   = local.namespace, metric = "arrakis_worker_handed_over_total", dimensions = { service = "worker", outcome = "kept" }
-      statistic   = "Sum", period = 300, periods = 1, comparison = "GreaterThanThreshold", threshold = 10, missing = "notBreaching"
-    }
-    panics = {
-      description = "A handler of a worker panicked; the message is retried or a dead letter."
-      runbook     = "panics"
-      namespace   = local.namespace, metric = "arrakis_worker_panics_total", dimensions = { service = "worker" }
-      statistic   = "Sum", period = 300, periods = 1, comparison = "GreaterThanThreshold", threshold = 0, missing = "notBreaching"
     }
   }
 
@@ -256,6 +223,15 @@ locals {
       namespace   = local.namespace, metric = "arrakis_interactions_requests_total", dimensions = { service = "interactions", outcome = outcome }
       statistic   = "Sum", period = 300, periods = 1, comparison = "GreaterThanThreshold", threshold = 10, missing = "notBreaching"
     } if contains(keys(var.services), "interactions")
+  }
+
+  prometheus_alarms = {
+    prometheus-notifications = {
+      description = "Alerts of Prometheus could not be published to the topic of alarms."
+      runbook     = "alarms-undelivered"
+      namespace   = "AWS/Prometheus", metric = "AlertManagerNotificationsFailed", dimensions = { Workspace = var.prometheus_workspace_id }
+      statistic   = "Sum", period = 300, periods = 1, comparison = "GreaterThanThreshold", threshold = 0, missing = "notBreaching"
+    }
   }
 
   api_alarms = {
@@ -288,6 +264,7 @@ locals {
     local.application_alarms,
     local.api_alarms,
     local.interactions_alarms,
+    local.prometheus_alarms,
   )
 
   # Comparisons of two metrics.
@@ -322,7 +299,8 @@ locals {
   }
 
   # Objectives over 30 days: 99.9 % of interactions get a first response within three seconds, 99.99 % of events are not lost. A burn rate of 14.4 uses
-  # 2 % of the budget in an hour, 6 uses 5 % in six hours. The short window ends the alarm soon after the cause. Dead letters have an alarm of their own.
+  # 2 % of the budget in an hour. The short window ends the alarm soon after the cause. Dead letters have an alarm of their own; the slow rates are
+  # alerts of Prometheus.
   objectives = {
     answers = { service = "worker", bad = "arrakis_worker_interactions_expired_total", all = "arrakis_worker_interactions_total", budget = 0.001, what = "Interactions expire" }
     events  = { service = "ingestor", bad = "arrakis_ingestor_gaps_total", all = "arrakis_ingestor_events_received_total", budget = 0.0001, what = "Events are lost" }
@@ -331,8 +309,6 @@ locals {
   burn_windows = {
     fast-long  = { rate = 14.4, period = 3600 }
     fast-short = { rate = 14.4, period = 300 }
-    slow-long  = { rate = 6, period = 21600 }
-    slow-short = { rate = 6, period = 1800 }
   }
 
   burns = merge([
@@ -382,6 +358,29 @@ data "aws_iam_policy_document" "topic" {
       test     = "ArnEquals"
       variable = "aws:SourceArn"
       values   = [var.backup_failure_rule_arn]
+    }
+  }
+
+  statement {
+    sid       = "PrometheusPublishes"
+    actions   = ["sns:GetTopicAttributes", "sns:Publish"]
+    resources = [aws_sns_topic.this.arn]
+
+    principals {
+      type        = "Service"
+      identifiers = ["aps.amazonaws.com"]
+    }
+
+    condition {
+      test     = "ArnEquals"
+      variable = "aws:SourceArn"
+      values   = [var.prometheus_workspace_arn]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceAccount"
+      values   = [data.aws_caller_identity.current.account_id]
     }
   }
 }
@@ -503,7 +502,7 @@ resource "aws_cloudwatch_metric_alarm" "burn" {
 }
 
 resource "aws_cloudwatch_composite_alarm" "burn" {
-  for_each = { for pair in setproduct(keys(local.objectives), ["fast", "slow"]) : "${pair[0]}-burn-${pair[1]}" => "${pair[0]}-${pair[1]}" }
+  for_each = { for objective in keys(local.objectives) : "${objective}-burn-fast" => "${objective}-fast" }
 
   alarm_name        = "${local.name}-${each.key}"
   alarm_description = "${local.objectives[split("-", each.value)[0]].what} at a rate that uses up the budget of the objective. Runbook: ${var.runbooks_url}/${each.key}.md"

@@ -146,6 +146,16 @@ variable "backup_dead_letter_queue" {
   type        = string
 }
 
+variable "prometheus_workspace_id" {
+  description = "Id of the workspace of Prometheus."
+  type        = string
+}
+
+variable "prometheus_workspace_arn" {
+  description = "ARN of the workspace of Prometheus, whose alerts are published to the topic."
+  type        = string
+}
+
 variable "kms_key_arn" {
   description = "ARN of the KMS key of topic and queues."
   type        = string

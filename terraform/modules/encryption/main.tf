@@ -60,6 +60,18 @@ data "aws_iam_policy_document" "key" {
     }
   }
 
+  # Prometheus publishes to the encrypted topic of alarms. Amazon's policy for it has no condition.
+  statement {
+    sid       = "PrometheusEncrypts"
+    actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+    resources = ["*"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["aps.amazonaws.com"]
+    }
+  }
+
   # Topics deliver to encrypted queues. SNS is not documented to give its key requests a source account.
   statement {
     sid       = "TopicsEncrypt"

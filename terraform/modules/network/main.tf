@@ -10,8 +10,9 @@ locals {
 
   nat_count = var.single_nat_gateway ? 1 : local.zone_count
 
-  # What tasks need to start and to log without a route to the internet: images, secrets, keys, logs. The backups' SNS topic.
-  interface_endpoints = ["ecr.api", "ecr.dkr", "kms", "logs", "secretsmanager", "sns"]
+  # What tasks need to start, to log and to push metrics without a route to the internet: Prometheus, images, secrets, keys, logs. The backups' SNS
+  # topic.
+  interface_endpoints = ["aps-workspaces", "ecr.api", "ecr.dkr", "kms", "logs", "secretsmanager", "sns"]
 }
 
 data "aws_region" "current" {}

@@ -6,6 +6,7 @@ locals {
   health_command = { for service in ["api", "discord-proxy", "ingestor", "interactions", "telegram", "worker"] : service => ["/usr/bin/arrakis-${service}", "healthcheck", "livez"] }
   images         = { for service, url in module.registry.repository_urls : service => "${url}:${var.image_tags[service]}" }
   canary_image   = "${module.registry.repository_urls["worker"]}:${coalesce(var.canary_image_tag, var.image_tags["worker"])}"
+  shadow_image   = "${module.registry.repository_urls["worker"]}:${coalesce(var.shadow_image_tag, var.image_tags["worker"])}"
   migrate_image  = "${module.registry.repository_urls["worker"]}:${coalesce(var.migrate_image_tag, var.image_tags["worker"])}"
   public_images  = { for name, url in module.registry.public_repository_urls : name => "${url}@${var.public_image_digests[name]}" }
 
@@ -30,6 +31,14 @@ locals {
     RUST_LOG   = var.log_filter
   }
 
+  # Every service, where a collector of traces is given.
+  telemetry = merge(local.logging, var.traces == null ? {} : {
+    OTEL_EXPORTER_OTLP_ENDPOINT = var.traces.endpoint
+    OTEL_TRACES_SAMPLER_ARG     = tostring(var.traces.sampled)
+  })
+
+  telemetry_secrets = try(var.traces.with_headers, false) ? { OTEL_EXPORTER_OTLP_HEADERS = local.secret_arns["otlp-headers"] } : {}
+
   rds_ca_file = { "rds-ca.pem" = { content = var.rds_ca_bundle } }
 
   collectors = {
@@ -39,17 +48,20 @@ locals {
       log_group_name = module.cluster.metrics_log_group_name
       log_group_arn  = module.cluster.metrics_log_group_arn
       metric_names   = names
+
+      workspace_arn    = module.prometheus.workspace_arn
+      remote_write_url = module.prometheus.remote_write_url
+      job              = "arrakis-${service}"
     }
   }
 
-  # What alarms and dashboard read. CloudWatch charges for each metric; Prometheus has them all.
+  # What alarms and dashboard of CloudWatch read, which charges for each metric; Prometheus has them all.
   metric_names = {
     api = ["arrakis_api_requests_total"]
     discord-proxy = [
       "arrakis_proxy_calls_total",
       "arrakis_proxy_invalid_requests",
       "arrakis_proxy_kill_switch_on",
-      "arrakis_proxy_limits_apart",
       "arrakis_proxy_token_dead",
     ]
     ingestor = [
@@ -68,13 +80,9 @@ locals {
       "arrakis_worker_backup_overdue",
       "arrakis_worker_chain_anchor_mismatch",
       "arrakis_worker_consuming",
-      "arrakis_worker_eligibility_age_seconds",
-      "arrakis_worker_handed_over_total",
       "arrakis_worker_interactions_expired_total",
       "arrakis_worker_interactions_total",
       "arrakis_worker_leader",
-      "arrakis_worker_panics_total",
-      "arrakis_worker_postgres_breaker_openings_total",
       "arrakis_worker_queue_oldest_age_seconds",
     ]
   }
@@ -95,6 +103,10 @@ locals {
     internet = { port = 443, cidr = "0.0.0.0/0" }
   }
 
+  egress_traces = var.traces == null ? {} : {
+    traces = { port = var.traces.port, cidr = var.traces.cidr, security_group_id = var.traces.security_group_id }
+  }
+
   egress_proxies = { for name in local.proxies : name => { port = 8090, security_group_id = module.discord_proxy[name].security_group_id } }
 
   secret_arns = module.secrets.arns
@@ -112,14 +124,37 @@ locals {
     MFA_ENCRYPTION_KEY     = local.secret_arns["mfa-encryption-key"]
   }
 
+  # Signing by a key in Vault (SIGNER=transit) in place of the key in a file. Secret ids are files, written when a task starts.
+  vault_variables = var.vault == null ? {} : merge(
+    {
+      SIGNER               = "transit"
+      VAULT_ADDR           = var.vault.address
+      VAULT_SECRET_ID_FILE = "/run/arrakis/vault-secret-id"
+    },
+    var.vault.ca_certificate == null ? {} : { VAULT_CACERT = "/run/arrakis/vault-ca.pem" },
+    var.vault.revoker_role_id == null ? {} : {
+      VAULT_REVOKER_ROLE_ID        = var.vault.revoker_role_id
+      VAULT_REVOKER_SECRET_ID_FILE = "/run/arrakis/vault-revoker-secret-id"
+      VAULT_SIGNING_POLICIES       = var.vault.signing_policies
+    },
+  )
+
+  vault_files = merge(
+    try(var.vault.ca_certificate, null) == null ? {} : { "vault-ca.pem" = { content = var.vault.ca_certificate } },
+    try(var.vault.revoker_role_id, null) == null ? {} : { "vault-revoker-secret-id" = { secret = local.secret_arns["vault-revoker-secret-id"] } },
+  )
+
+  egress_vault = var.vault == null ? {} : {
+    vault = { port = var.vault.port, cidr = var.vault.cidr, security_group_id = var.vault.security_group_id }
+  }
+
   # The worker's configuration, which the task of scheduled backups has, too.
   worker_variables = merge(
-    local.logging,
+    local.telemetry,
     module.backup_store.environment_variables,
     {
       AMQP_PRIORITIES        = "classes"
       AWS_REGION             = data.aws_region.current.region
-      BACKUP_SIGNING_KEY     = "/run/arrakis/backup-signing-key.pem"
       DISCORD_APPLICATION_ID = var.discord_application_id
       DISCORD_PROXY_URL      = local.proxy_urls
       HEALTH_ADDR            = "127.0.0.1:8080"
@@ -127,11 +162,14 @@ locals {
     },
     length(var.backup_trusted_keys) == 0 ? {} : { BACKUP_TRUSTED_KEYS = join(",", var.backup_trusted_keys) },
     var.score_api_url == null ? {} : { SCORE_API_URL = var.score_api_url },
+    local.vault_variables,
+    var.vault == null ? { BACKUP_SIGNING_KEY = "/run/arrakis/backup-signing-key.pem" } : { VAULT_ROLE_ID = var.vault.worker_role_id },
     var.control_variables,
     var.worker_variables,
   )
 
   worker_secrets = merge(
+    local.telemetry_secrets,
     local.chain_secrets,
     local.control_secrets,
     {
@@ -144,11 +182,13 @@ locals {
     var.notices_to_discord ? { NOTIFY_WEBHOOK_URL = local.secret_arns["notify-webhook"] } : {},
   )
 
-  worker_files = merge(local.rds_ca_file, {
-    "backup-signing-key.pem" = { secret = local.secret_arns["backup-signing-key"] }
-  })
+  worker_files = merge(
+    local.rds_ca_file,
+    local.vault_files,
+    var.vault == null ? { "backup-signing-key.pem" = { secret = local.secret_arns["backup-signing-key"] } } : { "vault-secret-id" = { secret = local.secret_arns["vault-worker-secret-id"] } },
+  )
 
-  worker_egress = merge(local.egress_aws, local.egress_proxies, {
+  worker_egress = merge(local.egress_aws, local.egress_traces, local.egress_vault, local.egress_proxies, {
     broker   = local.egress.broker
     cache    = local.egress.cache
     database = local.egress.database
@@ -197,11 +237,19 @@ module "secrets" {
     kill-switch-credential  = "Credential that turns the kill switch on and off at the proxies (KILL_SWITCH_CREDENTIAL)"
     mfa-encryption-key      = "Keys that encrypt the secrets of second factors (MFA_ENCRYPTION_KEY)"
     notify-webhook          = "URL of the webhook of the channel for notices about backups (NOTIFY_WEBHOOK_URL)"
+    otlp-headers            = "Headers of requests to the collector of traces (OTEL_EXPORTER_OTLP_HEADERS)"
     score-api-key           = "Key of the score service (SCORE_API_KEY)"
+    shadow-amqp-url         = "URL of the broker with the user of shadow workers (AMQP_URL)"
+    shadow-database-url     = "URL of the copy of the database (DATABASE_URL)"
+    shadow-proxy-credential = "Credential `shadow` at the discord-proxy (DISCORD_PROXY_CREDENTIAL)"
+    shadow-redis-url        = "URL of the Redis of shadow workers (REDIS_URL)"
     slack-bot-token         = "Token of the bot of the Slack app (SLACK_BOT_TOKEN)"
     slack-signing-secret    = "Signing secret of the Slack app (SLACK_SIGNING_SECRET)"
     telegram-api-credential = "API key with the scope telegram (API_CREDENTIAL)"
     telegram-token          = "Token of the Telegram bot (TELEGRAM_BOT_TOKEN)"
+    vault-api-secret-id     = "Secret id of the AppRole of the api (VAULT_SECRET_ID_FILE)"
+    vault-revoker-secret-id = "Secret id of the AppRole by which the kill switch revokes (VAULT_REVOKER_SECRET_ID_FILE)"
+    vault-worker-secret-id  = "Secret id of the AppRole of the workers (VAULT_SECRET_ID_FILE)"
     worker-proxy-credential = "Credential of the worker at the discord-proxy (DISCORD_PROXY_CREDENTIAL)"
   }
 }
@@ -234,6 +282,7 @@ module "broker" {
     operator      = module.operator.security_group_id
     worker        = module.worker.security_group_id
     worker-canary = module.worker_canary.security_group_id
+    worker-shadow = module.worker_shadow.security_group_id
   }
 }
 
@@ -329,7 +378,7 @@ module "ingestor" {
   collector            = local.collectors["ingestor"]
 
   environment_variables = merge(
-    local.logging,
+    local.telemetry,
     {
       AMQP_PRIORITIES = "classes"
       HEALTH_ADDR     = "127.0.0.1:8080"
@@ -337,12 +386,12 @@ module "ingestor" {
     var.ingestor_variables,
   )
 
-  secrets = {
+  secrets = merge(local.telemetry_secrets, {
     AMQP_URL      = local.amqp_url
     DISCORD_TOKEN = local.secret_arns["discord-token"]
-  }
+  })
 
-  egress = merge(local.egress_aws, {
+  egress = merge(local.egress_aws, local.egress_traces, {
     broker  = local.egress.broker
     discord = local.egress.discord
   })
@@ -370,21 +419,21 @@ module "discord_proxy" {
   health_check_command = local.health_command["discord-proxy"]
   collector            = local.collectors["discord-proxy"]
 
-  environment_variables = merge(local.logging, {
+  environment_variables = merge(local.telemetry, {
     DISCORD_APPLICATION_ID = var.discord_application_id
     HEALTH_ADDR            = "127.0.0.1:8080"
     # Two, and two more during a deployment.
     PROXY_MAX_REPLICAS = "4"
   })
 
-  secrets = {
+  secrets = merge(local.telemetry_secrets, {
     DISCORD_TOKEN          = local.secret_arns["discord-token"]
     KILL_SWITCH_CREDENTIAL = local.secret_arns["kill-switch-credential"]
     PROXY_CREDENTIALS      = local.secret_arns["discord-proxy-callers"]
     REDIS_URL              = local.redis_url
-  }
+  })
 
-  egress = merge(local.egress_aws, {
+  egress = merge(local.egress_aws, local.egress_traces, {
     cache   = local.egress.cache
     discord = local.egress.discord
   })
@@ -395,6 +444,7 @@ module "discord_proxy" {
     operator      = { port = 8090, security_group_id = module.operator.security_group_id }
     worker        = { port = 8090, security_group_id = module.worker.security_group_id }
     worker-canary = { port = 8090, security_group_id = module.worker_canary.security_group_id }
+    worker-shadow = { port = 8090, security_group_id = module.worker_shadow.security_group_id }
   }
 }
 
@@ -449,6 +499,74 @@ module "worker_canary" {
   egress                = local.worker_egress
 }
 
+# Workers of another build that compute answers and send none (docs/safe-change.md). None runs by default. They have copies of the database and of
+# Redis, which are made by hand, and nothing that has effects: no key, no kill switch, no second factors, no bucket, no notices.
+module "worker_shadow" {
+  source = "../service"
+
+  environment          = var.environment
+  name                 = "worker-shadow"
+  image                = local.shadow_image
+  repository_arns      = concat(local.repositories["worker"], [local.files_repository])
+  cpu                  = 512
+  memory               = 1024
+  start                = var.start_services
+  desired_count        = var.shadow_tasks
+  cluster_arn          = module.cluster.cluster_arn
+  vpc_id               = module.network.vpc_id
+  subnet_ids           = module.network.private_subnet_ids
+  kms_key_arn          = module.encryption.key_arn
+  health_check_command = local.health_command["worker"]
+  files                = local.rds_ca_file
+  files_image          = local.public_images["files"]
+
+  # Another job than that of the workers: what a shadow counts as answers reaches nobody.
+  collector = merge(local.collectors["worker"], {
+    job          = "shadow-worker"
+    kept_metrics = "arrakis_worker_shadow_answers_total|arrakis_worker_group_info|process_.*"
+    metric_names = ["arrakis_worker_shadow_answers_total"]
+  })
+
+  environment_variables = merge(
+    local.telemetry,
+    {
+      AMQP_PRIORITIES        = "classes"
+      DISCORD_APPLICATION_ID = var.discord_application_id
+      DISCORD_PROXY_URL      = local.proxy_urls
+      HEALTH_ADDR            = "127.0.0.1:8080"
+      VERIFY_BASE_URL        = var.verify_base_url
+      WORKER_GROUP           = "shadow"
+    },
+    var.score_api_url == null ? {} : { SCORE_API_URL = var.score_api_url },
+  )
+
+  secrets = merge(
+    local.telemetry_secrets,
+    local.chain_secrets,
+    {
+      AMQP_URL                 = local.secret_arns["shadow-amqp-url"]
+      DATABASE_URL             = local.secret_arns["shadow-database-url"]
+      DISCORD_PROXY_CREDENTIAL = local.secret_arns["shadow-proxy-credential"]
+      REDIS_URL                = local.secret_arns["shadow-redis-url"]
+    },
+    var.score_api_url == null ? {} : { SCORE_API_KEY = local.secret_arns["score-api-key"] },
+  )
+
+  egress = merge(
+    local.egress_aws,
+    local.egress_traces,
+    local.egress_proxies,
+    {
+      broker   = local.egress.broker
+      internet = local.egress.internet
+    },
+    var.shadow_stores == null ? {} : {
+      cache    = { port = var.shadow_stores.cache_port, security_group_id = var.shadow_stores.cache_security_group_id }
+      database = { port = 5432, security_group_id = var.shadow_stores.database_security_group_id }
+    },
+  )
+}
+
 module "autoscaling" {
   source = "../autoscaling"
   count  = var.start_services ? 1 : 0
@@ -483,8 +601,13 @@ module "api" {
   discovery            = { namespace_id = module.cluster.namespace_id }
   health_check_command = local.health_command["api"]
   collector            = local.collectors["api"]
-  files                = local.rds_ca_file
   files_image          = local.public_images["files"]
+
+  files = merge(
+    local.rds_ca_file,
+    local.vault_files,
+    var.vault == null ? {} : { "vault-secret-id" = { secret = local.secret_arns["vault-api-secret-id"] } },
+  )
 
   load_balancer = {
     target_group_arn = module.load_balancer.target_group_arn
@@ -492,7 +615,7 @@ module "api" {
   }
 
   environment_variables = merge(
-    local.logging,
+    local.telemetry,
     {
       AMQP_PRIORITIES     = "classes"
       API_ADDR            = "0.0.0.0:8070"
@@ -502,11 +625,14 @@ module "api" {
       HEALTH_ADDR     = "0.0.0.0:8080"
       VERIFY_BASE_URL = var.verify_base_url
     },
+    local.vault_variables,
+    var.vault == null ? {} : { VAULT_ROLE_ID = var.vault.api_role_id },
     var.control_variables,
     var.api_variables,
   )
 
   secrets = merge(
+    local.telemetry_secrets,
     local.chain_secrets,
     local.control_secrets,
     {
@@ -521,7 +647,7 @@ module "api" {
     } : {},
   )
 
-  egress = merge(local.egress_aws, local.egress_proxies, {
+  egress = merge(local.egress_aws, local.egress_traces, local.egress_vault, local.egress_proxies, {
     broker   = local.egress.broker
     cache    = local.egress.cache
     database = local.egress.database
@@ -560,7 +686,7 @@ module "interactions" {
     port             = 8050
   } : null
 
-  environment_variables = merge(local.logging, {
+  environment_variables = merge(local.telemetry, {
     AMQP_PRIORITIES    = "classes"
     DISCORD_PUBLIC_KEY = var.discord_public_key
     # The load balancer checks it.
@@ -568,11 +694,11 @@ module "interactions" {
     INTERACTIONS_ADDR = "0.0.0.0:8050"
   })
 
-  secrets = {
+  secrets = merge(local.telemetry_secrets, {
     AMQP_URL = local.amqp_url
-  }
+  })
 
-  egress = merge(local.egress_aws, { broker = local.egress.broker })
+  egress = merge(local.egress_aws, local.egress_traces, { broker = local.egress.broker })
 
   ingress = {
     load-balancer        = { port = 8050, security_group_id = module.load_balancer.security_group_id }
@@ -599,19 +725,19 @@ module "telegram" {
   health_check_command = local.health_command["telegram"]
   collector            = local.collectors["telegram"]
 
-  environment_variables = merge(local.logging, {
+  environment_variables = merge(local.telemetry, {
     API_URL         = "http://api.${module.cluster.namespace_name}:8070"
     HEALTH_ADDR     = "127.0.0.1:8080"
     VERIFY_BASE_URL = var.verify_base_url
   })
 
-  secrets = {
+  secrets = merge(local.telemetry_secrets, {
     API_CREDENTIAL     = local.secret_arns["telegram-api-credential"]
     REDIS_URL          = local.redis_url
     TELEGRAM_BOT_TOKEN = local.secret_arns["telegram-token"]
-  }
+  })
 
-  egress = merge(local.egress_aws, {
+  egress = merge(local.egress_aws, local.egress_traces, {
     api      = { port = 8070, security_group_id = module.api.security_group_id }
     cache    = local.egress.cache
     internet = local.egress.internet

@@ -57,6 +57,30 @@ output "one_off_tasks" {
   )
 }
 
+output "prometheus_endpoint" {
+  description = "Base URL of Prometheus for Grafana, which signs its requests (SigV4, service aps)."
+  value       = module.prometheus.endpoint
+}
+
+output "prometheus_dashboards_policy_json" {
+  description = "IAM policy of Grafana."
+  value       = module.prometheus.dashboards_policy_json
+}
+
+output "security_group_ids" {
+  description = "Security groups of the tasks, by name: for what they connect to outside of this configuration, such as a collector of traces."
+  value = merge(
+    { for name, task in { api = module.api, backup = module.backup, ingestor = module.ingestor, interactions = module.interactions, operator = module.operator, telegram = module.telegram, worker = module.worker, worker-canary = module.worker_canary, worker-shadow = module.worker_shadow } : name => task.security_group_id },
+    { for name in local.proxies : name => module.discord_proxy[name].security_group_id },
+  )
+}
+
+# For deploy/aws/canary.sh.
+output "prometheus_operator_url" {
+  description = "Base URL of Prometheus inside of the task operator, by its signing proxy."
+  value       = "http://127.0.0.1:${local.signing_proxy_port}/workspaces/${module.prometheus.workspace_id}"
+}
+
 output "broker_console_url" {
   description = "Address of the broker's console, for the networks of operators."
   value       = module.broker.console_url

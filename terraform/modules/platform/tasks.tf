@@ -1,4 +1,10 @@
-# Tasks that run once and end: the logins of the database, its migration, scheduled backups; and the alarms.
+# Tasks that run once and end: the logins of the database, its migration, scheduled backups; and metrics and alarms.
+
+locals {
+  prometheus_folder = "${path.module}/../../../deploy/prometheus"
+
+  signing_proxy_port = 8005
+}
 
 # Creates the three logins and the database, and sets their passwords from Secrets Manager. Can be run again: after a rotation it sets the new
 # passwords. It is the only task with the master login.
@@ -82,13 +88,14 @@ module "backup" {
 
 # What operators run by hand, with its arguments as an override of the command: `canary set`, `kill-switch on`, `dead-letters list`.
 # Its output is in a log, so commands that print secrets are not for it. It is the only one of the worker's tasks with the login that spans tenants.
+# `canary drive` queries Prometheus by the signing proxy beside it.
 module "operator" {
   source = "../task"
 
   environment           = var.environment
   name                  = "operator"
   image                 = local.images["worker"]
-  repository_arns       = concat(local.repositories["worker"], [local.files_repository])
+  repository_arns       = concat(local.repositories["worker"], [local.files_repository, module.registry.public_repository_arns["signing-proxy"]])
   command               = ["--help"]
   cpu                   = 256
   memory                = 512
@@ -98,8 +105,15 @@ module "operator" {
   secrets               = merge(local.worker_secrets, { DATABASE_ADMIN_URL = local.database_urls["admin"] })
   files                 = local.worker_files
   files_image           = local.public_images["files"]
-  task_policies         = { backups = module.backup_store.worker_policy_json }
+  task_policies         = { backups = module.backup_store.worker_policy_json, metrics = module.prometheus.query_policy_json }
   egress                = local.worker_egress
+
+  signing_proxy = {
+    image   = local.public_images["signing-proxy"]
+    port    = local.signing_proxy_port
+    service = "aps"
+    host    = module.prometheus.host
+  }
 }
 
 module "schedules" {
@@ -118,6 +132,18 @@ module "schedules" {
   log_group_name             = module.backup.log_group_name
   topic_arn                  = module.alarms.topic_arn
   kms_key_arn                = module.encryption.key_arn
+}
+
+module "prometheus" {
+  source = "../prometheus"
+
+  environment   = var.environment
+  enabled       = var.start_services
+  rules         = { for file in fileset(local.prometheus_folder, "rules/*.yaml") : trimsuffix(basename(file), ".yaml") => file("${local.prometheus_folder}/${file}") }
+  inhibit_rules = yamldecode(file("${local.prometheus_folder}/alertmanager.yaml")).inhibit_rules
+  topic_arn     = module.alarms.topic_arn
+  runbooks_url  = var.runbooks_url
+  kms_key_arn   = module.encryption.key_arn
 }
 
 module "alarms" {
@@ -141,6 +167,8 @@ module "alarms" {
   backup_rules               = module.schedules.rule_names
   backup_failure_rule_arn    = module.schedules.failure_rule_arn
   backup_dead_letter_queue   = module.schedules.dead_letter_queue_name
+  prometheus_workspace_id    = module.prometheus.workspace_id
+  prometheus_workspace_arn   = module.prometheus.workspace_arn
   kms_key_arn                = module.encryption.key_arn
 
   services = merge(

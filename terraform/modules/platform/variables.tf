@@ -32,11 +32,12 @@ variable "image_tags" {
 }
 
 variable "public_image_digests" {
-  description = "Digests of the public images beside the services: collector (aws-otel-collector), files (busybox), logins (postgres)."
+  description = "Digests of the public images beside the services: collector (aws-otel-collector), files (busybox), logins (postgres), signing-proxy (aws-sigv4-proxy)."
   type = object({
-    collector = string
-    files     = string
-    logins    = string
+    collector     = string
+    files         = string
+    logins        = string
+    signing-proxy = string
   })
 
   validation {
@@ -193,6 +194,33 @@ variable "canary_image_tag" {
   default     = null
 }
 
+variable "shadow_tasks" {
+  description = "Number of shadow workers, which compute answers and send none."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.shadow_tasks == 0 || var.shadow_stores != null
+    error_message = "Shadow workers need shadow_stores: they have no access to the database and Redis of the platform."
+  }
+}
+
+variable "shadow_image_tag" {
+  description = "Tag of the image of shadow workers; null: that of the workers."
+  type        = string
+  default     = null
+}
+
+variable "shadow_stores" {
+  description = "Security groups of the copies for shadow workers: of the database, and of Redis with its port. The copies are made by hand."
+  type = object({
+    database_security_group_id = string
+    cache_security_group_id    = string
+    cache_port                 = optional(number, 6379)
+  })
+  default = null
+}
+
 variable "migrate_image_tag" {
   description = "Tag of the worker's image with which the task migrate runs: that of a new build whose canary workers are tried; null: that of the workers."
   type        = string
@@ -247,6 +275,35 @@ variable "log_filter" {
   default     = "info,lapin=off,rustls_platform_verifier=off"
 }
 
+variable "traces" {
+  description = "Collector of traces, OTLP over HTTP (docs/operations/traces.md): base URL, port, addresses or security group; the part of the traces that is exported; whether the secret otlp-headers has headers for it. Null: no export."
+  type = object({
+    endpoint          = string
+    port              = optional(number, 4318)
+    cidr              = optional(string)
+    security_group_id = optional(string)
+    sampled           = optional(number, 0.05)
+    with_headers      = optional(bool, false)
+  })
+  default = null
+
+  validation {
+    condition     = var.traces == null || can(regex("^https?://[^ /]+", var.traces.endpoint))
+    error_message = "The endpoint must begin with http:// or https://."
+  }
+
+  # The ingestor and the proxies reach no other address of the internet than Discord's.
+  validation {
+    condition     = var.traces == null || try((var.traces.cidr == null) != (var.traces.security_group_id == null) && !endswith(coalesce(var.traces.cidr, "-"), "/0"), false)
+    error_message = "The collector is at a network (cidr), which is not the whole internet, or has a security group."
+  }
+
+  validation {
+    condition     = var.traces == null || try(var.traces.sampled >= 0 && var.traces.sampled <= 1, false)
+    error_message = "The part of the traces is 0 to 1."
+  }
+}
+
 variable "ingestor_variables" {
   description = "Further variables of the ingestor (.env.example), such as INGESTOR_WINDOW."
   type        = map(string)
@@ -275,14 +332,45 @@ variable "approvals_at_slack" {
   default     = false
 }
 
+variable "vault" {
+  description = "HashiCorp Vault or OpenBao whose Transit engine signs (docs/signing.md): address, port, network or security group of the server; role ids of the AppRoles of workers and api; the one by which the kill switch revokes, with the policies; PEM of the certificate authority. Null: workers sign with the secret backup-signing-key."
+  type = object({
+    address           = string
+    port              = optional(number, 8200)
+    cidr              = optional(string)
+    security_group_id = optional(string)
+    worker_role_id    = string
+    api_role_id       = string
+    revoker_role_id   = optional(string)
+    signing_policies  = optional(string, "arrakis-worker,arrakis-api")
+    ca_certificate    = optional(string)
+  })
+  default = null
+
+  validation {
+    condition     = var.vault == null || can(regex("^https://[^/]+$", var.vault.address))
+    error_message = "The address must begin with https:// and have no path."
+  }
+
+  validation {
+    condition     = var.vault == null || try((var.vault.cidr == null) != (var.vault.security_group_id == null), false)
+    error_message = "The server is at a network (cidr) or has a security group."
+  }
+
+  validation {
+    condition     = try(var.vault.ca_certificate, null) == null || try(strcontains(var.vault.ca_certificate, "-----BEGIN CERTIFICATE-----") && length(var.vault.ca_certificate) < 8192, false)
+    error_message = "The certificate authority must be PEM of less than 8 KiB."
+  }
+}
+
 variable "control_variables" {
-  description = "Further variables that workers and api have in common (.env.example): KILL_SWITCH_OPERATORS, APPROVAL_PEOPLE, SIGNER and those of VAULT."
+  description = "Further variables that workers and api have in common (.env.example): KILL_SWITCH_OPERATORS, APPROVAL_PEOPLE, VAULT_NAMESPACE, VAULT_TRANSIT_MOUNT, VAULT_TRANSIT_KEY, VAULT_AUTH_MOUNT."
   type        = map(string)
   default     = {}
 
   validation {
-    condition     = alltrue([for name in keys(var.control_variables) : can(regex("^(KILL_SWITCH_OPERATORS|APPROVAL_PEOPLE|SIGNER|VAULT_[A-Z_]+)$", name))])
-    error_message = "Only KILL_SWITCH_OPERATORS, APPROVAL_PEOPLE, SIGNER and VAULT_… can be set here."
+    condition     = alltrue([for name in keys(var.control_variables) : can(regex("^(KILL_SWITCH_OPERATORS|APPROVAL_PEOPLE|VAULT_(NAMESPACE|TRANSIT_MOUNT|TRANSIT_KEY|AUTH_MOUNT))$", name))])
+    error_message = "Only KILL_SWITCH_OPERATORS, APPROVAL_PEOPLE, VAULT_NAMESPACE, VAULT_TRANSIT_MOUNT, VAULT_TRANSIT_KEY and VAULT_AUTH_MOUNT can be set here."
   }
 }
 

@@ -23,9 +23,10 @@ variable "public_images" {
   description = "Public images that are copied, by a name of ours: repository in public.ecr.aws."
   type        = map(string)
   default = {
-    collector = "aws-observability/aws-otel-collector"
-    files     = "docker/library/busybox"
-    logins    = "docker/library/postgres"
+    collector     = "aws-observability/aws-otel-collector"
+    files         = "docker/library/busybox"
+    logins        = "docker/library/postgres"
+    signing-proxy = "aws-observability/aws-sigv4-proxy"
   }
 }
 

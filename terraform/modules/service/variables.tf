@@ -153,13 +153,17 @@ variable "stop_timeout_seconds" {
 }
 
 variable "collector" {
-  description = "The collector beside the program: image by digest, and the log group, namespace and names of the metrics; none if null."
+  description = "The collector beside the program: image by digest; for CloudWatch the log group, namespace and names of the metrics; for Prometheus the workspace, its URL, the label job, and an expression of the names of the metrics that it gets, all if null; no collector if null."
   type = object({
-    image          = string
-    namespace      = string
-    log_group_name = string
-    log_group_arn  = string
-    metric_names   = list(string)
+    image            = string
+    namespace        = string
+    log_group_name   = string
+    log_group_arn    = string
+    metric_names     = list(string)
+    workspace_arn    = string
+    remote_write_url = string
+    job              = string
+    kept_metrics     = optional(string)
   })
   default = null
 }

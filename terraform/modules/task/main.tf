@@ -34,8 +34,12 @@ locals {
       secrets                = [for name in sort(keys(var.secrets)) : { name = name, valueFrom = var.secrets[name] }]
       portMappings           = [for port in var.ports : { containerPort = port, hostPort = port, protocol = "tcp" }]
       mountPoints            = local.has_files ? [{ sourceVolume = "files", containerPath = local.files_folder, readOnly = true }] : []
-      dependsOn              = local.has_files ? [{ containerName = "files", condition = "SUCCESS" }] : []
       linuxParameters        = { initProcessEnabled = false, capabilities = { drop = ["ALL"] } }
+
+      dependsOn = concat(
+        local.has_files ? [{ containerName = "files", condition = "SUCCESS" }] : [],
+        local.has_signing_proxy ? [{ containerName = "signing-proxy", condition = "START" }] : [],
+      )
 
       logConfiguration = {
         logDriver = "awslogs"
@@ -85,7 +89,11 @@ locals {
     }
   }
 
-  # Reads /metrics of the service over the loopback interface of the task and pushes, so that nothing needs to connect to the task.
+  # What runs beside the program is restarted by itself: the task goes on without it.
+  restart_policy = { enabled = true, restartAttemptPeriod = 60 }
+
+  # Reads /metrics of the service over the loopback interface of the task and pushes, so that nothing needs to connect to the task: all metrics to
+  # Prometheus, some of them to CloudWatch.
   has_collector = var.collector != null
 
   collector_configuration = local.has_collector ? yamlencode({
@@ -93,11 +101,18 @@ locals {
       prometheus = {
         config = {
           scrape_configs = [{
-            job_name        = "arrakis"
-            scrape_interval = "30s"
+            # The rules need the name of the program as the label job.
+            job_name        = var.collector.job
+            scrape_interval = "15s"
+            scrape_timeout  = "5s"
             static_configs = [{
               targets = ["127.0.0.1:8080"]
               labels  = { service = var.name }
+            }]
+            metric_relabel_configs = var.collector.kept_metrics == null ? [] : [{
+              source_labels = ["__name__"]
+              regex         = var.collector.kept_metrics
+              action        = "keep"
             }]
           }]
         }
@@ -106,10 +121,23 @@ locals {
     processors = {
       memory_limiter = {
         check_interval  = "1s"
-        limit_mib       = 96
-        spike_limit_mib = 24
+        limit_mib       = 144
+        spike_limit_mib = 32
       }
-      batch = { timeout = "30s" }
+      # Every task scrapes the same address: the ARN of the task as the label instance tells the series apart.
+      resourcedetection = {
+        detectors = ["ecs"]
+        timeout   = "5s"
+      }
+      resource = {
+        attributes = [{
+          key            = "service.instance.id"
+          from_attribute = "aws.ecs.task.arn"
+          action         = "upsert"
+        }]
+      }
+      "batch/cloudwatch" = { timeout = "30s" }
+      "batch/prometheus" = { timeout = "5s" }
       filter = {
         metrics = {
           include = {
@@ -131,13 +159,32 @@ locals {
           metric_name_selectors = ["^arrakis_.*"]
         }]
       }
+      prometheusremotewrite = {
+        endpoint = var.collector.remote_write_url
+        auth     = { authenticator = "sigv4auth" }
+        # The names are those of /metrics, which rules and dashboards use.
+        add_metric_suffixes = false
+        target_info         = { enabled = false }
+      }
+    }
+    extensions = {
+      sigv4auth = {
+        region  = data.aws_region.current.region
+        service = "aps"
+      }
     }
     service = {
+      extensions = ["sigv4auth"]
       pipelines = {
-        metrics = {
+        "metrics/cloudwatch" = {
           receivers  = ["prometheus"]
-          processors = ["memory_limiter", "filter", "batch"]
+          processors = ["memory_limiter", "filter", "resourcedetection", "batch/cloudwatch"]
           exporters  = ["awsemf"]
+        }
+        "metrics/prometheus" = {
+          receivers  = ["prometheus"]
+          processors = ["memory_limiter", "resourcedetection", "resource", "batch/prometheus"]
+          exporters  = ["prometheusremotewrite"]
         }
       }
     }
@@ -150,8 +197,9 @@ locals {
     user                   = "65532"
     readonlyRootFilesystem = true
     privileged             = false
-    memoryReservation      = 64
-    memory                 = 128
+    memoryReservation      = 96
+    memory                 = 192
+    restartPolicy          = local.restart_policy
     environment            = [{ name = "AOT_CONFIG_CONTENT", value = local.collector_configuration }]
 
     logConfiguration = {
@@ -160,10 +208,37 @@ locals {
     }
   }
 
+  # Signs requests of the program to a service of AWS with the role of the task. It ends with the task, which ends with the program.
+  has_signing_proxy = var.signing_proxy != null
+
+  signing_proxy_container = {
+    name                   = "signing-proxy"
+    image                  = local.has_signing_proxy ? var.signing_proxy.image : ""
+    essential              = false
+    user                   = "65532"
+    readonlyRootFilesystem = true
+    privileged             = false
+    memory                 = 64
+    restartPolicy          = local.restart_policy
+    linuxParameters        = { initProcessEnabled = false, capabilities = { drop = ["ALL"] } }
+    command = local.has_signing_proxy ? [
+      "--port=127.0.0.1:${var.signing_proxy.port}",
+      "--name=${var.signing_proxy.service}",
+      "--region=${data.aws_region.current.region}",
+      "--host=${var.signing_proxy.host}",
+    ] : []
+
+    logConfiguration = {
+      logDriver = "awslogs"
+      options   = merge(local.log_options, { awslogs-stream-prefix = "signing-proxy" })
+    }
+  }
+
   containers = concat(
     [local.service_container],
     local.has_files ? [local.files_container] : [],
     local.has_collector ? [local.collector_container] : [],
+    local.has_signing_proxy ? [local.signing_proxy_container] : [],
   )
 }
 
@@ -287,6 +362,12 @@ data "aws_iam_policy_document" "collector" {
     sid       = "WriteMetrics"
     actions   = ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
     resources = [var.collector.log_group_arn, "${var.collector.log_group_arn}:log-stream:*"]
+  }
+
+  statement {
+    sid       = "PushMetrics"
+    actions   = ["aps:RemoteWrite"]
+    resources = [var.collector.workspace_arn]
   }
 }
 

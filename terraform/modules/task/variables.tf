@@ -153,15 +153,35 @@ variable "stop_timeout_seconds" {
 }
 
 variable "collector" {
-  description = "The collector beside the program: image by digest, and the log group, namespace and names of the metrics; none if null."
+  description = "The collector beside the program: image by digest; for CloudWatch the log group, namespace and names of the metrics; for Prometheus the workspace, its URL, the label job, and an expression of the names of the metrics that it gets, all if null; no collector if null."
   type = object({
-    image          = string
-    namespace      = string
-    log_group_name = string
-    log_group_arn  = string
-    metric_names   = list(string)
+    image            = string
+    namespace        = string
+    log_group_name   = string
+    log_group_arn    = string
+    metric_names     = list(string)
+    workspace_arn    = string
+    remote_write_url = string
+    job              = string
+    kept_metrics     = optional(string)
   })
   default = null
+}
+
+variable "signing_proxy" {
+  description = "A proxy beside the program that signs its requests to a service of AWS (SigV4): image by digest, port on the loopback interface, name of the service for signatures, host; none if null."
+  type = object({
+    image   = string
+    port    = number
+    service = string
+    host    = string
+  })
+  default = null
+
+  validation {
+    condition     = can(regex("@sha256:[0-9a-f]{64}$", var.signing_proxy.image)) || var.signing_proxy == null
+    error_message = "The image must be named by its digest: its tag can be moved."
+  }
 }
 
 variable "task_policies" {

@@ -19,6 +19,8 @@ module "alarms" {
   backup_rules               = ["gaib-backup-daily", "gaib-backup-hourly"]
   backup_failure_rule_arn    = "arn:aws:events:eu-central-1:123456789012:rule/arrakis-staging-backup-failed"
   backup_dead_letter_queue   = "arrakis-staging-backup-starts"
+  prometheus_workspace_id    = "ws-00000000-0000-0000-0000-000000000000"
+  prometheus_workspace_arn   = "arn:aws:aps:eu-central-1:123456789012:workspace/ws-00000000-0000-0000-0000-000000000000"
   kms_key_arn                = "arn:aws:kms:eu-central-1:123456789012:key/00000000-0000-0000-0000-000000000000"
 
   services = {
