@@ -58,6 +58,8 @@ pub struct Platform {
     pub prometheus: Option<Prometheus>,
     /// The api, once it is started. One at a time: the links to the wallet page name its address.
     pub api: Option<Replica>,
+    /// The endpoint of interactions by HTTP, once it is started.
+    pub interactions: Option<Replica>,
     emulator: Process,
     environment: Environment,
 }
@@ -156,6 +158,7 @@ impl Platform {
             proxies: Vec::new(),
             prometheus: None,
             api: None,
+            interactions: None,
             emulator,
             environment,
         })
@@ -347,6 +350,28 @@ impl Platform {
         Ok(self.api.insert(replica))
     }
 
+    /// Starts the endpoint of interactions by HTTP with these variables in addition to the usual ones, and waits until it is ready. The emulator delivers
+    /// interactions to it from then on, instead of the gateway.
+    ///
+    /// # Errors
+    /// When no port is free, or the emulator refuses the endpoint.
+    pub async fn start_interactions(&mut self, extra: &[(String, String)]) -> anyhow::Result<()> {
+        let address = free_address()?;
+        let usual = [
+            ("AMQP_URL", self.environment.services.vhost.url()),
+            (
+                "DISCORD_PUBLIC_KEY",
+                self.discord.interactions_endpoint().await?.public_key,
+            ),
+            ("INTERACTIONS_ADDR", address.clone()),
+        ];
+        let replica = self.spawn("arrakis-interactions", &usual, extra)?;
+        self.interactions.insert(replica).ready().await;
+        let url = format!("http://{address}/interactions");
+        self.discord.set_interactions_endpoint(Some(&url)).await?;
+        Ok(())
+    }
+
     /// Runs a task of `arrakis-worker` on this platform, such as `eligibility sync bgt --wait`, and returns its standard output.
     ///
     /// # Errors
@@ -444,13 +469,17 @@ impl Platform {
         Ok(())
     }
 
-    /// Every service process: ingestors, the api, workers, proxies.
+    /// Every service process: ingestors, the endpoint of interactions, the api, workers, proxies.
     pub fn replicas(&mut self) -> impl Iterator<Item = &mut Replica> {
-        let upper = self.ingestors.iter_mut().chain(&mut self.api);
+        let upper = self
+            .ingestors
+            .iter_mut()
+            .chain(&mut self.interactions)
+            .chain(&mut self.api);
         upper.chain(self.workers.iter_mut()).chain(self.proxies.iter_mut())
     }
 
-    /// Stops all processes: ingestors, the api, workers, proxies.
+    /// Stops all processes: ingestors, the endpoint of interactions, the api, workers, proxies.
     pub async fn stop(mut self) {
         let grace = std::time::Duration::from_secs(25);
         for replica in self.replicas() {
