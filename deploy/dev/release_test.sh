@@ -68,6 +68,7 @@ case "$*" in
 *'output -json') echo "${OUTPUTS:-$outputs}" ;;
 *repository_urls) echo '{"api": "r/api", "worker": "r/worker", "discord-proxy": "r/discord-proxy"}' ;;
 *registry_url) echo r ;;
+*prometheus_operator_url) echo http://127.0.0.1:8005/workspaces/ws ;;
 *one_off_tasks) echo '{"migrate": {"task_definition": "m", "subnets": [], "security_group": "s", "log_group": "l"}, "operator": {"task_definition": "o", "subnets": [], "security_group": "s", "log_group": "l"}}' ;;
 *apply*)
     [[ $* == *-target* ]] || {
@@ -197,6 +198,8 @@ begin
 expect_refused 'a start without a plan' start
 
 place=aws
+unset PROMETHEUS_URL
+drive='canary drive --prometheus http://127.0.0.1:8005/workspaces/ws --by test --hold-seconds 60'
 expect_plan 'a new build of the workers' canary=true
 : >"$CALLS"
 release start || fail 'the start'

@@ -3,7 +3,7 @@
 //! All durations of the rules are a sixtieth, so that an alert that waits a minute in operation fires after a second. Thresholds stay.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail, ensure};
 use arrakis_test_support::Process;
@@ -110,13 +110,36 @@ impl Prometheus {
         Ok(result.as_array().cloned().unwrap_or_default())
     }
 
-    /// Names of the alerts that have fired since the start.
+    /// Names of the alerts that have fired within this time until now.
     ///
     /// # Errors
     /// As [`Prometheus::query`].
-    pub async fn fired(&self) -> anyhow::Result<Vec<String>> {
-        let query = "group by (alertname) (max_over_time(ALERTS{alertstate=\"firing\"}[1h]))";
-        let series = self.query(query).await?;
+    pub async fn fired_within(&self, time: Duration) -> anyhow::Result<Vec<String>> {
+        let milliseconds = time.as_millis().max(1);
+        let firing = format!("max_over_time(ALERTS{{alertstate=\"firing\"}}[{milliseconds}ms])");
+        self.alert_names(&firing).await
+    }
+
+    /// Names of the alerts that fire now.
+    ///
+    /// # Errors
+    /// As [`Prometheus::query`].
+    pub async fn firing(&self) -> anyhow::Result<Vec<String>> {
+        self.alert_names("ALERTS{alertstate=\"firing\"}").await
+    }
+
+    /// Whether every process has been scraped since then, with or without success.
+    ///
+    /// # Errors
+    /// As [`Prometheus::query`].
+    pub async fn has_scraped_all_since(&self, moment: SystemTime) -> anyhow::Result<bool> {
+        let seconds = moment.duration_since(UNIX_EPOCH)?.as_secs_f64();
+        let scraped = self.query(&format!("timestamp(up) > {seconds:.3}")).await?;
+        Ok(scraped.len() >= self.targets.len())
+    }
+
+    async fn alert_names(&self, alerts: &str) -> anyhow::Result<Vec<String>> {
+        let series = self.query(&format!("group by (alertname) ({alerts})")).await?;
         let names = series.iter().filter_map(|one| one["metric"]["alertname"].as_str());
         Ok(names.map(str::to_owned).collect())
     }

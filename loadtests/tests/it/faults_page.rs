@@ -14,7 +14,10 @@ const SECTIONS: &[(&str, &[u8])] = &[
         "Broker and network",
         &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 36],
     ),
-    ("Gateway and ingestors", &[29, 30, 31, 32, 33, 34, 35, 37]),
+    (
+        "Gateway, ingestors and interactions by HTTP",
+        &[29, 30, 31, 32, 33, 34, 35, 37, 60],
+    ),
     (
         "Workers, messages and clocks",
         &[19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 49, 50, 52, 58],

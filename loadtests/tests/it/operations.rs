@@ -267,7 +267,7 @@ fn alerts_of_chaos_scenarios_exist() {
             covered.insert(*alert);
         }
     }
-    assert!(covered.len() > 15, "{covered:?}");
+    assert!(covered.len() > 35, "{covered:?}");
 }
 
 #[test]

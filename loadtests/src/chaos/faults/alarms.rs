@@ -72,7 +72,7 @@ async fn memory_alarm(testbed: &mut Testbed) -> anyhow::Result<()> {
     blocked(testbed, queued).await?;
     testbed.broker().memory_watermark(0.4).await?;
     testbed.expect_recovery(BROKER_BACK).await?;
-    Ok(())
+    testbed.expect_alert_ends("broker-blocked").await
 }
 
 async fn disk_alarm(testbed: &mut Testbed) -> anyhow::Result<()> {
@@ -83,7 +83,7 @@ async fn disk_alarm(testbed: &mut Testbed) -> anyhow::Result<()> {
     blocked(testbed, queued).await?;
     testbed.broker().disk_limit(50_000_000).await?;
     testbed.expect_recovery(BROKER_BACK).await?;
-    Ok(())
+    testbed.expect_alert_ends("broker-blocked").await
 }
 
 /// Events that wait in the queue while the worker is suspended. Returns the number of actions so far.

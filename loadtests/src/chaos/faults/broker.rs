@@ -13,7 +13,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "broker-killed",
         what: "SIGSTOP of the broker with events in its socket, then SIGKILL",
         proves: &[I1, I2, I5, I6],
-        alerts: &["component-down"],
+        alerts: &["component-down", "consuming"],
         expected: "recovery within 10 s after the broker is up",
         guard: Guard::FailPoint("broker.guard.confirm=skip"),
         without_guard: "",
@@ -24,7 +24,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "broker-restarted",
         what: "rabbit stopped and started in its Erlang VM",
         proves: &[I1, I5, I6],
-        alerts: &["component-down"],
+        alerts: &["component-down", "consuming"],
         expected: "recovery within 10 s after the broker is up",
         guard: Guard::FailPoint("broker.guard.reconnect=skip"),
         without_guard: "",
@@ -77,7 +77,7 @@ async fn killed(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.broker().kill().await;
     testbed.broker().start_again().await?;
     testbed.expect_recovery(BROKER_BACK).await?;
-    Ok(())
+    expect_alerts_end(testbed).await
 }
 
 async fn restarted(testbed: &mut Testbed) -> anyhow::Result<()> {
@@ -88,7 +88,12 @@ async fn restarted(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.broker().stop_app().await?;
     testbed.broker().start_app().await?;
     testbed.expect_recovery(BROKER_BACK).await?;
-    Ok(())
+    expect_alerts_end(testbed).await
+}
+
+async fn expect_alerts_end(testbed: &mut Testbed) -> anyhow::Result<()> {
+    testbed.expect_alert_ends("component-down").await?;
+    testbed.expect_alert_ends("consuming").await
 }
 
 async fn connections_closed(testbed: &mut Testbed) -> anyhow::Result<()> {

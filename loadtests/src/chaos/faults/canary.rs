@@ -20,7 +20,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
     name: "canary-killed",
     what: "a canary serves 10, 50 and 100 % of the servers under load, is killed, comes back, and the share is set to 0",
     proves: &[I1, I2, I3, I5, I6],
-    alerts: &[],
+    alerts: &["service-down"],
     expected: "recovery within 2 s of the kill; every event has one effect",
     guard: Guard::FailPoint("worker.guard.take_back=skip"),
     without_guard: "not run yet",
@@ -44,13 +44,17 @@ async fn killed(testbed: &mut Testbed) -> anyhow::Result<()> {
         .metric("arrakis_worker_messages_total", &[("verdict", "done")])
         .await?;
     testbed.expect(I6, "the canary has served", served > 0.0, served);
+    // The kill at the beginning may have raised the alert.
+    testbed.expect_no_alerts().await?;
     testbed.platform().workers[CANARY].kill().await;
     testbed.expect_recovery(TAKEN_BACK).await?;
     wait_for_share(testbed, 0).await?;
+    testbed.expect_alert("service-down").await?;
     let canary = &mut testbed.platform().workers[CANARY];
     canary.start_again();
     canary.ready().await;
     wait_for_share(testbed, 100).await?;
+    testbed.expect_alert_ends("service-down").await?;
     testbed.wait_for_effects(20).await?;
     set_share(testbed, 0).await?;
     testbed.wait_for_effects(20).await?;

@@ -7,7 +7,7 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::{Instant, sleep};
 
-use crate::chaos::Invariant::{I1, I2, I3, I5};
+use crate::chaos::Invariant::{I1, I2, I3, I5, I6};
 use crate::chaos::testbed::timed_joins::percentile;
 use crate::chaos::{Deployment, Guard, PROCESS_BACK, Scenario, Testbed};
 use crate::platform::{Replica, WalletPage};
@@ -21,6 +21,8 @@ const KILLING: Duration = Duration::from_secs(9);
 const PROGRESS_EVERY: Duration = Duration::from_secs(60);
 /// Duration of a deployment without replicas.
 const SLOW_DEPLOY: Duration = Duration::from_secs(4);
+/// Restarts of a worker that are more than the alert allows.
+const RESTARTS: u32 = 5;
 /// Time limit for the row of a join during a rolling restart.
 const ROW_LIMIT: Duration = Duration::from_secs(3);
 
@@ -46,6 +48,17 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         guard: Guard::FailPoint("broker.guard.ack=skip"),
         without_guard: "14 events lost",
         run: |testbed| Box::pin(kill_anything(testbed)),
+    },
+    Scenario {
+        fault: 20,
+        name: "only-worker-killed",
+        what: "SIGKILL of the only worker while it handles messages; the next one starts after the alerts have fired, and is killed five times",
+        proves: &[I1, I2, I5, I6],
+        alerts: &["service-down", "leader", "restarts"],
+        expected: "recovery within 5 s of the start",
+        guard: Guard::FailPoint("broker.guard.ack=skip"),
+        without_guard: "not run yet",
+        run: |testbed| Box::pin(only_worker_killed(testbed)),
     },
 ];
 
@@ -156,6 +169,32 @@ async fn kill_anything(testbed: &mut Testbed) -> anyhow::Result<()> {
         replica(testbed, nth).ready().await;
     }
     testbed.expect_recovery(PROCESS_BACK).await.map(drop)
+}
+
+/// Messages wait in their queues while there is no worker.
+async fn only_worker_killed(testbed: &mut Testbed) -> anyhow::Result<()> {
+    // Several messages are in progress at any moment.
+    let slow = Deployment::default().worker_env(arrakis_fail_point::VARIABLE, "broker.handling=sleep(500)");
+    testbed.start(slow).await?;
+    testbed.load(20).await?;
+    testbed.wait_for_effects(20).await?;
+    testbed.platform().workers[0].kill().await;
+    testbed.stop_load().await?;
+    testbed.expect_alert("service-down").await?;
+    testbed.expect_alert("leader").await?;
+    testbed.platform().workers[0].start_again();
+    testbed.expect_recovery(PROCESS_BACK).await?;
+    testbed.expect_alert_ends("service-down").await?;
+    testbed.expect_alert_ends("leader").await?;
+    testbed.settle().await?;
+    for _ in 0..RESTARTS {
+        let worker = &mut testbed.platform().workers[0];
+        worker.kill().await;
+        worker.start_again();
+        worker.ready().await;
+        testbed.wait_for_scrape().await?;
+    }
+    testbed.expect_alert("restarts").await
 }
 
 /// Prints a line of progress, since the run may take hours.

@@ -16,8 +16,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         fault: 39,
         name: "first-responses-fail",
         what: "one first response in four fails: 5xx and resets, before and after the effect",
-        proves: &[I1, I2, I3],
-        alerts: &[],
+        proves: &[I1, I2, I3, I6],
+        alerts: &["discord-errors"],
         expected: "no command expires, no outcome is unknown",
         guard: Guard::FailPoint("discord.guard.response=skip;proxy.guard.response=skip"),
         without_guard: "",
@@ -60,6 +60,7 @@ async fn first_responses(testbed: &mut Testbed) -> anyhow::Result<()> {
     }
     testbed.load(25).await?;
     testbed.wait_for_effects(250).await?;
+    testbed.expect_alert("discord-errors").await?;
     testbed.stop_load().await?;
     testbed.discord().clear_faults().await?;
     testbed.settle().await?;

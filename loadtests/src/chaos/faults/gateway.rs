@@ -77,8 +77,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         fault: 32,
         name: "fatal-closes",
         what: "close codes 4004 and 4014",
-        proves: &[I4, I5],
-        alerts: &[],
+        proves: &[I4, I5, I6],
+        alerts: &["service-down", "shards"],
         expected: "exit code 78 and a log message that names the setting",
         guard: Guard::FailPoint("ingestor.guard.fatal=skip"),
         without_guard: "the ingestor does not exit",
@@ -183,7 +183,8 @@ async fn session_gone(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.expect_recovery(PROCESS_BACK + IDENTIFY).await?;
     let began = identifies(testbed).await? - before;
     testbed.expect(I5, "one new session", began == 1, began);
-    expect_gaps(testbed, "invalid_session", 1).await
+    expect_gaps(testbed, "invalid_session", 1).await?;
+    testbed.expect_alert_ends("event-gap").await
 }
 
 /// A RESUME that never succeeds ends in a new session, also when the process is restarted meanwhile.
@@ -244,12 +245,16 @@ async fn fatal_closes(testbed: &mut Testbed) -> anyhow::Result<()> {
             })
             .await?;
         expect_no_identify(testbed, before).await?;
+        testbed.expect_alert("service-down").await?;
+        testbed.expect_alert("shards").await?;
         // The configuration is corrected.
         let ingestor = &mut testbed.platform().ingestors[0];
         ingestor.start_again();
         ingestor.ready().await;
     }
-    testbed.expect_recovery(PROCESS_BACK).await.map(drop)
+    testbed.expect_recovery(PROCESS_BACK).await?;
+    testbed.expect_alert_ends("service-down").await?;
+    testbed.expect_alert_ends("shards").await
 }
 
 async fn session_closes(testbed: &mut Testbed) -> anyhow::Result<()> {

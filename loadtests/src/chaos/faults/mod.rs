@@ -9,6 +9,7 @@ mod everything;
 mod failures;
 mod gateway;
 mod ingestor;
+mod interactions;
 mod jobs;
 mod kill_switch;
 mod listeners;
@@ -43,6 +44,7 @@ pub fn all() -> Vec<Scenario> {
         failures::SCENARIOS,
         gateway::SCENARIOS,
         ingestor::SCENARIOS,
+        interactions::SCENARIOS,
         jobs::SCENARIOS,
         kill_switch::SCENARIOS,
         listeners::SCENARIOS,
@@ -71,7 +73,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::all;
-    use crate::chaos::FAULTS;
+    use crate::chaos::{FAULTS, Invariant};
 
     #[test]
     fn names_are_unique_and_fault_numbers_exist() {
@@ -80,6 +82,13 @@ mod tests {
             assert!(names.insert(scenario.name), "{scenario:?} exists twice");
             assert!(FAULTS.contains(&scenario.fault), "{scenario:?}");
             assert!(!scenario.proves.is_empty(), "{scenario:?} checks no invariant");
+        }
+    }
+
+    #[test]
+    fn scenarios_with_alerts_list_i6() {
+        for scenario in all().iter().filter(|scenario| !scenario.alerts.is_empty()) {
+            assert!(scenario.proves.contains(&Invariant::I6), "{scenario:?}");
         }
     }
 }

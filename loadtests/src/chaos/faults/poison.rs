@@ -22,7 +22,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "poison-unreadable",
         what: "bodies and labels that cannot be decoded, as interaction, event and job",
         proves: &[I1, I5, I6],
-        alerts: &["dead-letters"],
+        alerts: &["dead-letters", "events-burn-fast", "events-burn-slow"],
         expected: "dead letters with the reason `unreadable`",
         guard: Guard::FailPoint("worker.guard.unreadable=skip"),
         without_guard: "",
@@ -137,6 +137,9 @@ async fn unreadable(testbed: &mut Testbed) -> anyhow::Result<()> {
     );
     testbed.wait_for_effects(20).await?;
     expect_no_worker_ended(testbed);
+    // The share of lost events is one of those that are received.
+    testbed.expect_alert("events-burn-slow").await?;
+    testbed.expect_alert_ends("events-burn-fast").await?;
     Ok(())
 }
 

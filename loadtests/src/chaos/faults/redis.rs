@@ -22,7 +22,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "redis-gone",
         what: "SIGKILL of Redis under load, and a new one without data",
         proves: &[I1, I3, I4, I5, I6],
-        alerts: &["redis-unavailable"],
+        alerts: &["redis-unavailable", "limits-apart"],
         expected: "each proxy uses its share; shared again within 10 s",
         guard: Guard::FailPoint("proxy.guard.share=skip"),
         without_guard: "above the limit",
@@ -33,7 +33,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "redis-hung",
         what: "SIGSTOP of Redis under load",
         proves: &[I1, I3, I4, I5, I6],
-        alerts: &["redis-unavailable"],
+        alerts: &["redis-unavailable", "limits-apart"],
         expected: "each proxy uses its share; shared again within 10 s",
         guard: Guard::FailPoint("proxy.guard.share=skip"),
         without_guard: "above the limit",
@@ -179,6 +179,7 @@ async fn redis_unavailable(testbed: &mut Testbed, gone: bool) -> anyhow::Result<
     testbed.wait_for_effects(20).await?;
     let goes_on = async |testbed: &mut Testbed| Ok(caller_calls(testbed).await? > before + 15);
     testbed.wait_until("calls at each proxy's share", goes_on).await?;
+    testbed.expect_alert("limits-apart").await?;
     if gone {
         redis.start_again().await?;
     } else {
@@ -188,6 +189,9 @@ async fn redis_unavailable(testbed: &mut Testbed, gone: bool) -> anyhow::Result<
     wait_for_whole_limit(testbed, 2).await?;
     testbed.record_recovery(begun.elapsed(), SHARED_AGAIN);
     callers.end();
+    for alert in ["redis-unavailable", "limits-apart"] {
+        testbed.expect_alert_ends(alert).await?;
+    }
     let tally = testbed.check_ledger().await?;
     testbed.expect(I3, "no interaction expired", tally.expired == 0, tally.expired);
     limits_held(testbed).await

@@ -75,7 +75,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "storm-of-403",
         what: "a server answers 403 to every call, and its callers repeat their calls",
         proves: &[I4, I6],
-        alerts: &[],
+        alerts: &["proxy-refusals"],
         expected: "the cause is slowed down; other servers are served",
         guard: Guard::FailPoint("proxy.guard.budget=skip"),
         without_guard: "232 invalid requests in 7 s",
@@ -164,7 +164,7 @@ async fn limited(testbed: &mut Testbed, scope: &str) -> anyhow::Result<()> {
     }
     let reported = proxies(testbed, "arrakis_proxy_discord_429_total", &[("scope", scope)]).await?;
     testbed.expect(I6, "the metric has the scope of the limit", reported == 1.0, reported);
-    Ok(())
+    testbed.expect_alert_ends("rate-limited").await
 }
 
 async fn answers_lost(testbed: &mut Testbed) -> anyhow::Result<()> {
@@ -337,8 +337,9 @@ async fn storm(testbed: &mut Testbed) -> anyhow::Result<()> {
         others.push(caller.get(others.len() % 2, &fine).await?.status);
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    storm.end();
     let invalid = testbed.stats().await?.invalid;
+    testbed.expect_alert("proxy-refusals").await?;
+    storm.end();
     // Fifty calls are sent, further ones until both proxies slow the cause down, then one per second at each.
     testbed.expect(
         I4,

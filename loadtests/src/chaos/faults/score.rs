@@ -18,7 +18,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "score-service-slow",
         what: "the score service takes 10 s for each response",
         proves: &[I1, I3, I5, I6],
-        alerts: &["score-service"],
+        alerts: &["score-service", "chain-degraded", "component-degraded"],
         expected: "every question is answered, from the chain; the breaker opens, and closes within 35 s after the service is well",
         guard: GUARD,
         without_guard: "the breaker stays closed",
@@ -29,7 +29,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "score-service-failing",
         what: "the score service responds with status 500",
         proves: &[I1, I3, I5, I6],
-        alerts: &["score-service"],
+        alerts: &["score-service", "chain-degraded", "component-degraded"],
         expected: "every question is answered, from the chain; the breaker opens, and closes within 35 s after the service is well",
         guard: GUARD,
         without_guard: "the breaker stays closed",
@@ -40,7 +40,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "score-service-flapping",
         what: "two of three responses of the score service have status 500",
         proves: &[I1, I3, I5, I6],
-        alerts: &["score-service"],
+        alerts: &["score-service", "chain-degraded", "component-degraded"],
         expected: "every question is answered; the breaker opens, and closes within 35 s after the service is well",
         guard: GUARD,
         without_guard: "the breaker stays closed",
@@ -243,6 +243,7 @@ async fn closes(testbed: &mut Testbed, questions: &mut Questions, service: &Scor
         .expect_within(I6, "/health is clear again", CLOSES_WITHIN, up)
         .await?;
     testbed.record_recovery(well.elapsed(), CLOSES_WITHIN);
+    testbed.expect_alert_ends("score-service").await?;
     let (shown, _) = questions.ask(testbed, 1).await?;
     testbed.expect(
         I6,

@@ -189,7 +189,7 @@ async fn queue_full(testbed: &mut Testbed) -> anyhow::Result<()> {
         )
         .await?;
     testbed.platform().workers[0].resume();
-    Ok(())
+    testbed.expect_alert_ends("publish-refused").await
 }
 
 async fn topology_differs(testbed: &mut Testbed) -> anyhow::Result<()> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arrakis_test_support::{Direction, FaultProxy, TrafficFaults};
 
-use crate::chaos::Invariant::{I1, I2, I3, I5, I7};
+use crate::chaos::Invariant::{I1, I2, I3, I5, I6, I7};
 use crate::chaos::{BROKER_BACK, Deployment, Guard, Scenario, Testbed};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -46,8 +46,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         fault: 18,
         name: "bandwidth-cap",
         what: "20 kB/s to the broker, and 500 events",
-        proves: &[I1, I7],
-        alerts: &[],
+        proves: &[I1, I6, I7],
+        alerts: &["confirm-latency"],
         expected: "at most 64 unconfirmed messages, memory bounded",
         guard: Guard::Harness("the ingestor's window is 10,000 messages"),
         without_guard: "",
@@ -170,6 +170,7 @@ async fn bandwidth_cap(testbed: &mut Testbed) -> anyhow::Result<()> {
         megabytes < 75,
         format!("{megabytes} MB"),
     );
+    testbed.expect_alert("confirm-latency").await?;
     proxy.set(Direction::ToServer, TrafficFaults::default());
     Ok(())
 }

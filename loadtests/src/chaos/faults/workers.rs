@@ -15,7 +15,8 @@ use crate::ledger::MemberAction;
 /// Variable that arms fail points.
 pub(super) const POINTS: &str = arrakis_fail_point::VARIABLE;
 const GRACE: Duration = Duration::from_secs(20);
-const EXPIRED: &str = "arrakis_worker_interactions_expired_total";
+/// Interactions that were not answered in time.
+pub(super) const EXPIRED: &str = "arrakis_worker_interactions_expired_total";
 /// Limit of a debug worker's memory in bytes while it cannot keep up.
 const MEMORY: u64 = 300 << 20;
 
@@ -56,10 +57,10 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         fault: 22,
         name: "handler-hangs",
-        what: "as many commands hang as a worker handles at once",
+        what: "as many commands hang as a worker handles at once, and a join",
         proves: &[I1, I5, I6],
-        alerts: &[],
-        expected: "further commands are answered; the hanging ones are retried",
+        alerts: &["hangs"],
+        expected: "further commands are answered; what hangs is retried",
         guard: Guard::FailPoint("broker.guard.limit=skip;worker.guard.limit=skip"),
         without_guard: "",
         run: |testbed| Box::pin(hangs(testbed)),
@@ -69,7 +70,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "slow-consumer",
         what: "a worker that takes 800 ms for each interaction before its first response",
         proves: &[I3, I6, I7],
-        alerts: &["answers-burn-fast"],
+        alerts: &["answers-burn-fast", "answers-burn-slow", "queue-age"],
         expected: "expired interactions are counted, none is answered late",
         guard: Guard::FailPoint("worker.guard.expiry=skip"),
         without_guard: "",
@@ -235,11 +236,14 @@ async fn killed_before_ack(testbed: &mut Testbed) -> anyhow::Result<()> {
 }
 
 async fn hangs(testbed: &mut Testbed) -> anyhow::Result<()> {
+    let points = "worker.running[stats]=hang@1;worker.running[stats]=hang@2;broker.handling[member.join]=hang@1";
     let deployment = Deployment::default()
         .worker_env("WORKER_PREFETCH", "2")
         .worker_env("WORKER_COMMAND_SECONDS", "1")
-        .worker_env(POINTS, "worker.running[stats]=hang@1;worker.running[stats]=hang@2");
+        .worker_env("WORKER_EVENT_SECONDS", "10")
+        .worker_env(POINTS, points);
     testbed.start(deployment).await?;
+    testbed.one_join().await?;
     for _ in 0..2 {
         testbed.one_command("stats").await?;
     }
@@ -269,6 +273,7 @@ async fn hangs(testbed: &mut Testbed) -> anyhow::Result<()> {
         tried_again >= 2.0,
         tried_again,
     );
+    testbed.expect_alert("hangs").await?;
     if testbed.guarded() {
         testbed.settle().await?;
     } else {
@@ -286,6 +291,7 @@ async fn slow(testbed: &mut Testbed) -> anyhow::Result<()> {
     testbed.load(60).await?;
     let expires = async |testbed: &mut Testbed| Ok(testbed.worker_metric(EXPIRED, &[]).await? >= 40.0);
     testbed.wait_until("interactions to expire", expires).await?;
+    testbed.expect_alert("queue-age").await?;
     testbed.stop_load().await?;
     let (expired, late) = (
         testbed.worker_metric(EXPIRED, &[]).await?,
@@ -315,7 +321,7 @@ async fn slow(testbed: &mut Testbed) -> anyhow::Result<()> {
     // At full speed again.
     start_unarmed(testbed, 0).await;
     testbed.settle().await?;
-    Ok(())
+    testbed.expect_alert_ends("answers-burn-fast").await
 }
 
 async fn inversion(testbed: &mut Testbed) -> anyhow::Result<()> {

@@ -14,6 +14,7 @@ use anyhow::Context as _;
 use arrakis_config::Secret;
 use arrakis_test_support::{FaultProxy, TestVhost};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::deployment::Deployment;
 use super::load::{ActionMix, LoadGenerator, RunningLoad};
@@ -52,6 +53,8 @@ pub struct Testbed {
     guard: Guard,
     /// Alerts that must fire.
     alerts: &'static [&'static str],
+    /// Alerts that fired before this are those of processes that start.
+    alerts_from: Instant,
     reusable: ReusableServers,
     services: Option<PlatformServices>,
     platform: Option<Platform>,
@@ -83,6 +86,7 @@ impl Testbed {
             guarded,
             guard: scenario.guard,
             alerts: scenario.alerts,
+            alerts_from: Instant::now(),
             reusable,
             services: None,
             platform: None,
@@ -229,7 +233,7 @@ impl Testbed {
             replica.ready().await;
         }
         self.was_set_up = true;
-        Ok(())
+        self.expect_no_alerts().await
     }
 
     /// [`Testbed::start`] with a fault proxy between the broker and every process that connects to it. `query` is appended to
