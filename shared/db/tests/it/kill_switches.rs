@@ -215,11 +215,14 @@ async fn step_that_a_login_marked_as_revoked_is_pending() {
     for sql in [
         "update kill_switch_steps set version = 9000000000000000000",
         "delete from kill_switch_steps",
-        "lock table kill_switch_steps in share mode",
     ] {
         let outcome = run(&mut login, sql).await;
         assert!(is_refused(&outcome), "{sql}: {outcome:?}");
     }
+    run(&mut login, "begin").await.unwrap();
+    let locked = run(&mut login, "lock table kill_switch_steps in share mode").await;
+    assert!(is_refused(&locked), "{locked:?}");
+    run(&mut login, "rollback").await.unwrap();
     run(
         &mut login,
         "update kill_switch_steps set state = 'revoked', proof = decode(repeat('00', 32), 'hex')",
