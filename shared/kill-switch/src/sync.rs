@@ -343,7 +343,8 @@ mod tests {
             assert!(differs(&stored, &forged));
             let merged = merge(Some(&stored), None, &forged);
             assert_eq!((merged.is_on(scope), merged.version(scope)), (is_on, 9_001));
-            assert_eq!(merged.newer_than(&state(scope, true, 9_000)).len(), 1);
+            let newer = merged.newer_than(&state(scope, true, 9_000));
+            assert_eq!(newer.iter().filter(|switch| switch.scope == scope).count(), 1);
         }
         let ended = [replica(Ok(state(scope, false, 9_000)))];
         let merged = merge(Some(&state(scope, true, 5)), None, &ended);

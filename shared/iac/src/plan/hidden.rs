@@ -72,7 +72,8 @@ impl Plan {
         }
     }
 
-    /// Whether the plan shows a change of order, or a change that gives a resource of these kinds a place.
+    /// Whether the plan shows a change of order, or a change that gives a resource of these kinds a place: the channels of a deleted category
+    /// are in none.
     fn orders(&self, kinds: &[Kind]) -> bool {
         let moved = self
             .reorders
@@ -80,6 +81,7 @@ impl Plan {
             .any(|reorder| (reorder.of == "roles") == (kinds == [Kind::Role]));
         let arrives = |change: &Change| {
             matches!(change.action, Action::Create | Action::Replace)
+                || (change.action == Action::Delete && change.address.kind() == Kind::Category)
                 || has_field(change, "category")
                 || has_field(change, "kind")
         };
@@ -303,7 +305,7 @@ mod tests {
 
     #[test]
     fn overwrites_are_those_of_the_change() {
-        let channel = |allow: &[&str]| json!({"resource": "channel", "overwrites": {"everyone": {"allow": allow}}});
+        let channel = |allow: &[&str]| json!({"resource": "channel", "kind": "text", "overwrites": {"everyone": {"allow": allow}}});
         let changes = json!([change(
             "channel.a",
             "update",
