@@ -121,7 +121,11 @@ async fn event_that_is_replayed_twice_has_its_effect_once() {
     platform.publisher.publish(&dead).await.unwrap();
     platform.publisher.publish(&dead).await.unwrap();
     let (code, lines) = dead_letters(&platform, &["replay", "--all"]).await;
-    assert_eq!((code, lines), (0, vec!["2 replayed".to_owned()]));
+    let removed = "1 copy with the same id, queue and body removed";
+    assert_eq!((code, lines), (0, vec!["1 replayed".to_owned(), removed.to_owned()]));
+    platform.publisher.publish(&dead).await.unwrap();
+    let (code, lines) = dead_letters(&platform, &["replay", "--all"]).await;
+    assert_eq!((code, lines), (0, vec!["1 replayed".to_owned()]));
     let recorded = async || {
         let entries = platform.tenant().await.audit_entries(100).await.unwrap();
         entries.iter().filter(|entry| entry.action == "member.left").count()
