@@ -237,7 +237,7 @@ async fn migration_is_applied_with_a_code_that_is_accepted_once() {
     let undone = submit(&platform, &undo, codes[0].expose()).await;
     assert_description(&undone["message"], "taken back");
     let again = submit(&platform, &undo, codes[0].expose()).await;
-    assert!(format!("{again}").contains("The code is wrong"), "{again:#}");
+    assert!(format!("{again}").contains("used already"), "{again:#}");
 
     let entries = audited(&platform).await;
     let of_migration: Vec<(&str, &str)> = actions(&entries)
