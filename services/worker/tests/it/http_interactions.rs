@@ -29,7 +29,7 @@ async fn command_and_button_are_deferred_and_replied_to() {
     let message = reply["message"]["id"].as_str().unwrap();
     let pressed = platform
         .control
-        .press(&platform.community, "chani", message, "leaderboard:page:1:next")
+        .press(&platform.community, "chani", message, "leaderboard:me")
         .await;
     let reply = platform.control.answered(&pressed).await;
     assert_eq!(reply["callback_type"], 6, "{reply:#}");
