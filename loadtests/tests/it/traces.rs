@@ -90,7 +90,7 @@ fn path_of_the_command(spans: &[CollectedSpan], ingress: &str) -> Option<[Collec
     let handled = child(spans, received, "arrakis-worker")?;
     let forwarded = spans
         .iter()
-        .find(|span| span.service == "arrakis-discord-proxy" && is_descendant(spans, span, handled))?;
+        .find(|span| span.name == "proxy.call.forward" && is_descendant(spans, span, handled))?;
     Some([received.clone(), handled.clone(), forwarded.clone()])
 }
 
@@ -104,7 +104,7 @@ async fn command_is_one_trace_from_the_gateway_frame_to_the_reply() {
     let [received, handled, forwarded] = eventually_within(LIMIT, command, "the spans of the command").await;
     assert_eq!(received.parent_span_id, "", "{received:?}");
     assert_eq!(handled.name, "interaction.command.handle");
-    assert_eq!(forwarded.name, "proxy.call.forward");
+    assert_eq!(forwarded.service, "arrakis-discord-proxy");
     assert_eq!(forwarded.trace_id, received.trace_id);
 
     // The log of the worker has the same trace id.
@@ -148,7 +148,7 @@ async fn command_by_http_is_one_trace_from_the_request_to_the_reply() {
     assert_eq!(received.name, "interactions.event.publish");
     assert_eq!(received.parent_span_id, "", "{received:?}");
     assert_eq!(handled.name, "interaction.command.handle");
-    assert_eq!(forwarded.name, "proxy.call.forward");
+    assert_eq!(forwarded.service, "arrakis-discord-proxy");
     assert_eq!(forwarded.trace_id, received.trace_id);
     // The ingestor did not receive it.
     assert_eq!(path_of_the_command(&collector.spans(), "arrakis-ingestor"), None);
