@@ -60,7 +60,7 @@ def check(configuration: dict, alerts: dict[str, str]) -> list[str]:
             found.append(f"{FILE}: a rule inhibits without the name of an alert: {rule}")
         for alert in sorted((sources | targets) - alerts.keys()):
             found.append(f"{FILE}: there is no alert {alert}")
-        # A cause that wakes nobody must not silence what would.
+        # An alert of severity ticket or info must not silence one of severity page.
         if any(alerts.get(source) != "page" for source in sources) and any(alerts.get(target) == "page" for target in targets):
             found.append(f"{FILE}: {', '.join(sorted(sources))} silences an alert of the severity page and is none")
     return found
