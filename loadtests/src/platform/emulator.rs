@@ -243,15 +243,28 @@ impl Emulator {
     pub async fn until<T>(
         &self,
         what: &str,
+        poll: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
+    ) -> anyhow::Result<T> {
+        self.until_within(PATIENCE, what, poll).await
+    }
+
+    /// As [`Emulator::until`], with a time limit of its own.
+    ///
+    /// # Errors
+    /// The error of `poll`, or that the time limit has passed.
+    pub async fn until_within<T>(
+        &self,
+        limit: Duration,
+        what: &str,
         mut poll: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
     ) -> anyhow::Result<T> {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let deadline = tokio::time::Instant::now() + limit;
         loop {
             if let Some(found) = poll().await? {
                 return Ok(found);
             }
             if tokio::time::Instant::now() >= deadline {
-                bail!("waited {} s without success for {what}", PATIENCE.as_secs());
+                bail!("waited {} s without success for {what}", limit.as_secs());
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
         }

@@ -30,9 +30,6 @@ mod workers;
 
 use super::Scenario;
 
-/// The scenarios of `./dev test`: fast, each for another guarantee; together well under a minute.
-pub const QUICK: &[&str] = &["topology-differs", "confirm-lost", "reset-in-mid-frame"];
-
 /// Every scenario, in the order of the fault numbers.
 pub fn all() -> Vec<Scenario> {
     let mut all = [

@@ -222,17 +222,22 @@ async fn topology_differs(testbed: &mut Testbed) -> anyhow::Result<()> {
             ended,
         )
         .await?;
-    let logs = |replicas: &[crate::platform::Replica]| replicas[0].log().join("\n");
-    let logs_of_both = [logs(&testbed.platform().ingestors), logs(&testbed.platform().workers)];
-    let names_it = logs_of_both
-        .iter()
-        .all(|log| log.contains("arrakis.events.guild") && log.contains("exists and differs"));
-    testbed.expect(
-        I6,
-        "each log names the queue and the difference",
-        names_it,
-        "no such log line",
-    );
+    // The last lines of a process may be read after its end.
+    let names_it = async |testbed: &mut Testbed| {
+        let platform = testbed.platform();
+        let logs = [&platform.ingestors, &platform.workers].map(|replicas| replicas[0].log().join("\n"));
+        Ok(logs
+            .iter()
+            .all(|log| log.contains("arrakis.events.guild") && log.contains("exists and differs")))
+    };
+    testbed
+        .expect_within(
+            I6,
+            "each log names the queue and the difference",
+            Duration::from_secs(5),
+            names_it,
+        )
+        .await?;
     Ok(())
 }
 

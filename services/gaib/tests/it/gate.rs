@@ -67,19 +67,23 @@ pub(crate) fn places(strike: Strike, run: &[Seen]) -> impl Iterator<Item = Place
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Part {
     All,
-    /// Those with odd numbers.
+    /// The first place, the third one, and so on.
     Odd,
-    /// Those with even numbers.
+    /// The second place, the fourth one, and so on.
     Even,
+    /// Every fourth place, from this one of the first four, which have the numbers 0 to 3.
+    Quarter(usize),
 }
 
 impl Part {
-    pub(crate) const fn has(self, place: &Place) -> bool {
-        match self {
-            Self::All => true,
-            Self::Odd => place.at % 2 == 1,
-            Self::Even => place.at.is_multiple_of(2),
-        }
+    pub(crate) fn of(self, places: impl Iterator<Item = Place>) -> impl Iterator<Item = Place> {
+        let (first, step) = match self {
+            Self::All => (0, 1),
+            Self::Odd => (0, 2),
+            Self::Even => (1, 2),
+            Self::Quarter(first) => (first, 4),
+        };
+        places.skip(first).step_by(step)
     }
 }
 

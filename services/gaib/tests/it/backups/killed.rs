@@ -53,7 +53,7 @@ async fn restores_killed(strike: Strike, part: Part) {
     let run = gate.seen();
     let effects = run.iter().filter(|seen| seen.may_have_effect()).count();
     assert!(run.len() > 15 && effects > 5, "{run:?}");
-    for place in places(strike, &run).filter(|place| part.has(place)) {
+    for place in part.of(places(strike, &run)) {
         wreck(&session).await;
         let killed = gate.kill(&session, &restore, "", place).await;
         if let Some(seen) = &killed {
@@ -183,7 +183,7 @@ async fn rollbacks_killed(strike: Strike, part: Part) {
     let gate = Gate::before_discord(&mut session).await;
     done(&session.gaib(&rollback).await);
     let (run, mut recorded) = (gate.seen(), 3);
-    for place in places(strike, &run).filter(|place| part.has(place)) {
+    for place in part.of(places(strike, &run)) {
         session
             .by_hand(Method::PATCH, "roles/Usul", json!({ "color": "#333333" }))
             .await;

@@ -104,7 +104,7 @@ async fn creations_killed(kind: &'static str, strike: Strike, part: Part) {
     let run = stored.run(&create).await;
     assert!(run.len() > 8, "{run:?}");
     stored.check_listed("the first").await;
-    for place in places(strike, &run).filter(|place| part.has(place)) {
+    for place in part.of(places(strike, &run)) {
         stored.forget_uses().await;
         let killed = stored.kill(&create, place).await;
         let context = place.to_string();
@@ -260,7 +260,7 @@ async fn restores_of_a_server_killed(strike: Strike, part: Part) {
     let run = stored.run(&restore).await;
     assert!(run.len() > 15, "{run:?}");
     stored.check_listed("the first").await;
-    for place in places(strike, &run).filter(|place| part.has(place)) {
+    for place in part.of(places(strike, &run)) {
         delete_spice(&stored.session).await;
         stored.forget_uses().await;
         let killed = stored.kill(&restore, place).await;
@@ -314,7 +314,7 @@ async fn rollbacks_killed(strike: Strike, part: Part) {
     assert!(run.len() > 20, "{run:?}");
     stored.check_listed("the first").await;
     let mut recorded = 3;
-    for place in places(strike, &run).filter(|place| part.has(place)) {
+    for place in part.of(places(strike, &run)) {
         let grey = json!({ "color": "#333333" });
         stored.session.by_hand(Method::PATCH, "roles/Usul", grey).await;
         let killed = stored.kill(&rollback, place).await;
@@ -368,7 +368,7 @@ async fn applies_killed(part: Part) {
     stored.session.write("discord-server.yaml", &text(1));
     let run = stored.run(apply).await;
     assert!(run.len() > 20, "{run:?}");
-    for place in places(Strike::After, &run).filter(|place| part.has(place)) {
+    for place in part.of(places(Strike::After, &run)) {
         stored.session.write("discord-server.yaml", &text(place.at + 1));
         let killed = stored.kill(apply, place).await;
         stored.check_listed(&place.to_string()).await;
@@ -388,13 +388,23 @@ async fn applies_killed(part: Part) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn apply_killed_after_any_odd_effect_on_the_store_leaves_no_snapshot_without_a_deployment() {
-    applies_killed(Part::Odd).await;
+async fn apply_killed_after_any_effect_of_the_first_quarter_leaves_no_snapshot_without_a_deployment() {
+    applies_killed(Part::Quarter(0)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn apply_killed_after_any_even_effect_on_the_store_leaves_no_snapshot_without_a_deployment() {
-    applies_killed(Part::Even).await;
+async fn apply_killed_after_any_effect_of_the_second_quarter_leaves_no_snapshot_without_a_deployment() {
+    applies_killed(Part::Quarter(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn apply_killed_after_any_effect_of_the_third_quarter_leaves_no_snapshot_without_a_deployment() {
+    applies_killed(Part::Quarter(2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn apply_killed_after_any_effect_of_the_fourth_quarter_leaves_no_snapshot_without_a_deployment() {
+    applies_killed(Part::Quarter(3)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
