@@ -41,7 +41,7 @@ impl Scrape {
         }
     }
 
-    /// The sum of several processes.
+    /// Adds the samples of another process to these, by name and labels.
     #[must_use]
     pub fn plus(mut self, other: &Self) -> Self {
         for (name, value) in &other.samples {
@@ -50,7 +50,7 @@ impl Scrape {
         self
     }
 
-    /// The difference to an earlier moment.
+    /// The growth of each sample since `earlier`; a sample that `earlier` lacks counts from 0.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let added = |(name, value): (&String, &f64)| {

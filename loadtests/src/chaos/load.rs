@@ -54,7 +54,7 @@ impl LoadGenerator {
         Self { discord, pool, sent }
     }
 
-    /// The next member runs this command.
+    /// The next member of the pool runs this command, without options.
     pub(super) async fn command(&self, name: &str) -> anyhow::Result<MemberAction> {
         let (target, user) = self.pool.lock().commander();
         self.command_by(target, user, name).await

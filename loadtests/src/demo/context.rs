@@ -16,11 +16,11 @@ const COOLDOWN_SECONDS: u32 = 10;
 pub(super) struct DemoContext<'a> {
     pub(super) discord: Emulator,
     pub(super) plan: &'a Plan,
-    /// Sietch Tabr.
+    /// The server Sietch Tabr, which has a community: most scenes are in it.
     pub(super) tabr: DemoServer,
-    /// Carthag Market, another tenant.
+    /// The server Carthag Market, another community.
     pub(super) market: DemoServer,
-    /// Polar Outpost, not onboarded.
+    /// The server Polar Outpost, without a community until the demo runs `/onboard` there.
     pub(super) outpost: DemoServer,
 }
 

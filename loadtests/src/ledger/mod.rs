@@ -40,7 +40,7 @@ const AT_ONCE: usize = 16;
 pub struct Tally {
     /// Number of all actions.
     pub sent: usize,
-    /// Actions that leave a trace each time they are handled: commands and leaves. A join writes the same row again.
+    /// Actions by which a second handling can be detected, since each one leaves a trace: commands and leaves. A join writes the same row again.
     pub can_double: usize,
     /// Actions with exactly one effect.
     pub done: usize,
@@ -50,7 +50,7 @@ pub struct Tally {
     pub queued: usize,
     /// Actions whose messages are dead letters.
     pub dead: usize,
-    /// Actions with a recorded unknown outcome, independent of the emulator's record.
+    /// Actions with a call whose outcome the platform recorded as unknown, whatever the emulator recorded of it.
     pub unknown: usize,
     /// Actions without any trace, as text.
     pub lost: Vec<String>,

@@ -41,7 +41,7 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// The caller's name in audit entries.
+    /// The caller's name in audit entries: `api-key:` and the id of the key.
     pub(crate) fn name(&self) -> String {
         format!("api-key:{}", self.key.id)
     }
@@ -270,7 +270,8 @@ impl Scope for ApprovalsWrite {
     const SCOPE: ApiKeyScope = ApiKeyScope::ApprovalsWrite;
 }
 
-/// The caller, whose key has this scope. Must be the first argument of a handler, so that nothing is read before.
+/// Extracts the caller of an admin route, and refuses a key without the scope `S` (403). Must be the first argument of a handler, so that no other part
+/// of the request is read before.
 #[derive(Debug)]
 pub(crate) struct Allowed<S>(pub(crate) Caller, pub(crate) PhantomData<S>);
 

@@ -303,7 +303,7 @@ impl Problem {
         Self::new(ProblemKind::RateLimited, detail).retry_after(retry_after)
     }
 
-    /// A limit is reached; `what` names it, for the detail. It works again at `frees_at`.
+    /// A limit on the number of uses is reached; `what` names it, for the detail. The next use is possible at `frees_at`.
     pub(crate) fn usage_limit(what: impl Display, frees_at: OffsetDateTime, now: OffsetDateTime) -> Self {
         // To the second, and not before it is free.
         let frees_at = (frees_at + time::Duration::SECOND - time::Duration::NANOSECOND)
@@ -378,7 +378,11 @@ impl From<DbError> for Problem {
     }
 }
 
-/// A rate limit that is not exceeded, or not counted, is no problem.
+/// Refuses a request whose rate limit is exceeded. `limit` names what is limited. A request that could not be counted, since Redis is unavailable,
+/// is accepted.
+///
+/// # Errors
+/// [`ProblemKind::RateLimited`], with the time after which the next request may be sent.
 pub(crate) fn check(limit: &'static str, result: RateLimit) -> Result<(), Problem> {
     match result {
         RateLimit::Within { .. } | RateLimit::Uncounted => Ok(()),

@@ -11,23 +11,24 @@ const PONG: &str = r#"{"type":1}"#;
 pub(crate) enum Outcome {
     /// The broker has confirmed the interaction.
     Published,
-    /// Discord checks the endpoint.
+    /// A PING with a valid signature, by which Discord checks the endpoint.
     Ping,
-    /// The signature or the timestamp is missing, or none by its form: Discord sends no such request.
+    /// The signature is missing or has not 128 hexadecimal digits, or the timestamp is missing or has other characters than digits. Discord sends
+    /// no such request.
     Unsigned,
-    /// The signature is invalid.
+    /// The signature has the right form, and is not of this timestamp and body by the application's key.
     Signature,
-    /// The signature is valid and of another time.
+    /// The signature is valid, and the timestamp differs by more than 300 s from the system clock.
     Timestamp,
-    /// The body is too large.
+    /// The body is larger than 1 MiB.
     TooLarge,
-    /// The body is incomplete.
+    /// The body was not complete 2 s after the head, or the connection ended before.
     CutOff,
     /// The signature is valid, and the body is no interaction.
     Malformed,
-    /// The bodies in memory exceed their limit.
+    /// No memory for bodies is left: 48 MiB for the first 64 KiB of every body in progress, 16 MiB for the bytes behind them.
     Busy,
-    /// The broker has not confirmed the interaction in time.
+    /// The broker had not confirmed the interaction 2.5 s after the head of the request, or no queue takes it.
     Unavailable,
 }
 

@@ -13,7 +13,7 @@ const SIGNATURE_BYTES: usize = 64;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PublicKey([u8; 32]);
 
-/// The text is not a public key.
+/// The text does not consist of 64 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a public key has 64 hexadecimal digits; copy it from the Developer Portal, page General Information")]
 pub struct PublicKeyError;

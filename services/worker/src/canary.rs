@@ -36,7 +36,7 @@ pub enum WorkerGroup {
     Stable,
     /// Serves the share of the canary.
     Canary,
-    /// Computes answers to copies of messages, which nobody receives (`shadow`).
+    /// Computes answers to copies of messages, compares them, and sends none (`shadow`).
     Shadow,
 }
 
@@ -62,7 +62,7 @@ impl FromStr for WorkerGroup {
     }
 }
 
-/// The share that applies at the moment. Clones share it.
+/// The share of the servers that is handed over at the moment. Clones have the same value.
 #[derive(Debug, Clone)]
 pub(crate) struct CanaryShare(watch::Sender<Share>);
 

@@ -93,7 +93,7 @@ impl Community {
         ladder.ok_or_else(|| Failure::permanent(format!("the theme {} has no rules", self.theme.id)))
     }
 
-    /// What replies of the community are rendered with, outside of a command.
+    /// The theme, tier rules, token symbol and age of the ranking with which a message to the community is rendered, outside of a command.
     ///
     /// # Errors
     /// As [`Community::ladder`].

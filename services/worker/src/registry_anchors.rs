@@ -14,7 +14,7 @@ const AT_ONCE: usize = 500;
 /// An anchor, with the name of its object or file.
 #[derive(Debug, Clone)]
 pub(crate) struct NamedAnchor {
-    /// Name, for messages.
+    /// Key of the object or path of the file, for messages.
     pub(crate) name: String,
     /// The anchor.
     pub(crate) anchor: ChainAnchor,
@@ -31,7 +31,7 @@ pub(crate) struct AnchorProblem {
     pub(crate) anchor: String,
     /// The event and the hash that the anchor names.
     pub(crate) expected: String,
-    /// What the chain has.
+    /// The event and the hash that the chain has at this number, or its last event.
     pub(crate) found: String,
 }
 
@@ -46,7 +46,7 @@ pub(crate) enum AnchorProblemKind {
 }
 
 impl AnchorProblemKind {
-    /// What is wrong, for an operator.
+    /// The problem as a text for log lines and for `registry verify`.
     pub(crate) const fn description(self) -> &'static str {
         match self {
             Self::TailRemoved => "events were removed from the end of the chain: an anchor names a later one",

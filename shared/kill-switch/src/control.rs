@@ -15,7 +15,7 @@ use crate::report::{Clock, Report, Step, StepDone, StepOutcome, within};
 use crate::settings::KillSwitchSettings;
 use crate::webhook::{Notice, Webhook};
 
-/// How long the present version is read: a place that hangs delays the kill switch no longer.
+/// Time limit of reading the present version from PostgreSQL, Redis and the replicas. One that hangs delays the kill switch by no more than this.
 const VERSION_LIMIT: Duration = Duration::from_millis(700);
 /// Time limit of each step. With [`VERSION_LIMIT`] it is within the five seconds in which the kill switch takes effect.
 pub(crate) const STEP_LIMIT: Duration = Duration::from_secs(4);
@@ -80,7 +80,7 @@ impl KillSwitchControl {
         }
     }
 
-    /// Stores how far a step is. A failure is logged: the step is repeated then.
+    /// Stores in PostgreSQL whether a step is pending or done. A failure is logged, and the workers repeat the step.
     pub(crate) async fn mark(&self, step: KillSwitchStep, version: u64, state: StepState, limit: Duration) {
         let Some(database) = &self.database else { return };
         let mark = async {
@@ -109,7 +109,7 @@ impl KillSwitchControl {
         within(limit, read).await
     }
 
-    /// The newest entry of the platform at the places that respond soon.
+    /// The newest entry of the platform in PostgreSQL, in Redis and at the replicas, of those that respond within [`VERSION_LIMIT`].
     pub(crate) async fn present(&self) -> Option<KillSwitch> {
         let (database, redis, replicas) = tokio::join!(
             self.read_database(VERSION_LIMIT),

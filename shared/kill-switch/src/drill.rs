@@ -19,34 +19,34 @@ use crate::control::{KillSwitchControl, NO_SIGNING, SIGNING, written};
 use crate::report::{Clock, Report, Step, StepDone, StepOutcome};
 use crate::webhook::Notice;
 
-/// In this time, each step must stop what it stops.
+/// A step that takes effect later than this after the freeze counts as failed.
 const LIMIT: Duration = Duration::from_secs(5);
-/// Longest wait for one replica or place.
+/// Longest wait for one replica, or for PostgreSQL, Redis or the signing service.
 const STEP_LIMIT: Duration = Duration::from_secs(15);
 /// Pause between two attempts at the write.
 const PROBE_PAUSE: Duration = Duration::from_millis(100);
 /// Reason of the freeze.
 const REASON: &str = "a drill of the kill switch";
 
-/// Why there was no drill.
+/// Why the drill was not begun.
 #[derive(Debug, thiserror::Error)]
 pub enum DrillError {
-    /// The replicas cannot be written.
+    /// `KILL_SWITCH_CREDENTIAL` is not set: the replicas of the discord-proxy cannot be written.
     #[error("KILL_SWITCH_CREDENTIAL is not set")]
     NoCredential,
     /// `PostgreSQL` is unavailable, or the community's row cannot be changed.
     #[error(transparent)]
     Database(#[from] DbError),
-    /// No connection to `PostgreSQL`.
+    /// There is no connection to `PostgreSQL`.
     #[error("PostgreSQL is unavailable")]
     NoDatabase,
-    /// The drill would end a real freeze.
+    /// The community is frozen already, by what the text states: the end of the drill would end that freeze.
     #[error("the community is frozen already ({0}): the drill would end that freeze")]
     Frozen(String),
-    /// The proxies find no server of the community.
+    /// No server belongs to the community, so the proxies could refuse no call of it.
     #[error("the community has no server")]
     NoServer,
-    /// A drill needs the state of every day.
+    /// The kill switch of the platform is on: every write is refused already, so the drill could not measure when the freeze takes effect.
     #[error("the kill switch of the platform is on")]
     KillSwitchIsOn,
     /// The HTTP client for the write of the drill cannot be built.
@@ -60,7 +60,7 @@ impl KillSwitchControl {
     /// stays until `arrakis-worker unfreeze` ends it.
     ///
     /// # Errors
-    /// Why there was no drill. What fails during the drill is in the report.
+    /// As the variants of [`DrillError`]: no step was run and nothing is frozen. A step that fails during the drill is no error: the report has it.
     pub async fn drill(
         &self,
         community: CommunityId,

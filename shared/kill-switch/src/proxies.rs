@@ -12,12 +12,12 @@ use url::Url;
 /// Time limit of a write at a replica.
 const REQUEST_LIMIT: Duration = Duration::from_millis(1_500);
 
-/// A replica with what it responded.
+/// A replica of the discord-proxy, with the state that it responded.
 #[derive(Debug, Clone)]
 pub struct ReplicaState {
     /// Its address.
     pub address: String,
-    /// Its state, or why there is none.
+    /// Its entries, or why they could not be read.
     pub state: Result<KillSwitchState, String>,
     /// Whether its `KILL_SWITCH_FILE`, if it has one, has the state.
     pub is_stored: bool,

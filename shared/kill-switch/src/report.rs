@@ -34,7 +34,7 @@ impl StepOutcome {
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Step {
-    /// What the step does.
+    /// Name of the step, such as `Redis` or `discord-proxy http://10.0.0.11:8090`.
     pub name: String,
     /// How it ended.
     pub outcome: StepOutcome,
@@ -47,7 +47,7 @@ pub struct Step {
 /// The steps of a change, in the order of their ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// The version of the entry.
+    /// The version of the entry that the change made: milliseconds since 1970, or one more than the version before.
     pub version: u64,
     /// The steps.
     pub steps: Vec<Step>,

@@ -4,12 +4,12 @@ use arrakis_config::{Reader, Secret, Variable, is_loopback, variables};
 use arrakis_security::kill_switch::{EndKey, MIN_CREDENTIAL};
 use url::Url;
 
-/// How a service turns the kill switch on and off.
+/// The addresses, credentials and users with which a service turns the kill switch on and off.
 #[derive(Debug, Clone, Default)]
 pub struct KillSwitchSettings {
     /// Addresses of the replicas of the discord-proxy, with the credential for their endpoints; `None`: they are not written directly.
     pub proxies: Option<(Vec<Url>, Secret)>,
-    /// The credential before, while it is changed: an end that it proves counts.
+    /// The previous credential (`KILL_SWITCH_CREDENTIAL_PREVIOUS`), while the credential is changed: an end that it proves still counts.
     pub previous: Option<Secret>,
     /// Ids of the Discord users who may turn it off.
     pub operators: Vec<u64>,

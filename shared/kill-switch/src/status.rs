@@ -1,4 +1,4 @@
-//! The state at every place, and what the workers repeat.
+//! The state in PostgreSQL, in Redis and at each replica of the discord-proxy, and the steps that the workers repeat.
 
 use arrakis_db::{EndProof, KillSwitchStep, StepState, StoredStep};
 use arrakis_security::kill_switch::{KillSwitchScope, KillSwitchState};
@@ -12,7 +12,7 @@ const PROVEN_BY_PREVIOUS: &str = "the end of the kill switch has no proof by the
 const NO_VALID_PROOF: &str = "PostgreSQL has an end of the kill switch without a valid proof, which does not count: KILL_SWITCH_CREDENTIAL was \
                               changed without KILL_SWITCH_CREDENTIAL_PREVIOUS, or the row is forged";
 
-/// The state at every place, or why a place has none.
+/// The state in `PostgreSQL`, in Redis and at each replica of the discord-proxy; for each that did not respond, the reason.
 #[derive(Debug)]
 pub struct KillSwitchStatus {
     /// In `PostgreSQL`.
@@ -21,9 +21,10 @@ pub struct KillSwitchStatus {
     pub redis: Result<KillSwitchState, String>,
     /// At each replica of the discord-proxy.
     pub replicas: Vec<ReplicaState>,
-    /// What follows from the kill switch or its end and has not succeeded. The workers repeat it.
+    /// Steps that have not succeeded, each as a text for an operator: sessions that have not ended, permissions to sign that are not revoked or
+    /// restored, an end without a proof by the present credential. The workers repeat them.
     pub pending: Vec<&'static str>,
-    /// What only an operator can correct.
+    /// Faults that the workers do not repair, each as a text for an operator, such as an end without a valid proof.
     pub problems: Vec<&'static str>,
 }
 
@@ -47,7 +48,7 @@ impl KillSwitchStatus {
 }
 
 impl KillSwitchControl {
-    /// The state everywhere.
+    /// Reads the state in `PostgreSQL`, in Redis and at each replica at the same time, each within four seconds.
     pub async fn status(&self) -> KillSwitchStatus {
         let limit = STEP_LIMIT;
         let (database, steps, proof, redis, unreadable, replicas) = tokio::join!(

@@ -19,12 +19,12 @@ use crate::control::KillSwitchControl;
 use crate::proxies::ReplicaState;
 use crate::report::within;
 
-/// How long one place may take. A place that hangs does not delay the others for longer.
+/// Time limit of PostgreSQL, of Redis and of each replica. One that hangs does not delay the others for longer.
 const PLACE_LIMIT: Duration = Duration::from_millis(800);
 /// A process that starts follows an end that is no older. The processes that were running then have followed an older one.
 const FOLLOWED_FOR: time::Duration = time::Duration::minutes(10);
 
-/// The kill switch of the platform, as this process knows it. Clones share it.
+/// Whether the kill switch of the platform is on, as this process read it last. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct PlatformSwitch(Arc<Known>);
 
@@ -35,7 +35,7 @@ struct Known {
 }
 
 impl PlatformSwitch {
-    /// Whether it was on at the last tick; false before the first one.
+    /// Whether it was on at the last [`KillSwitchSync::tick`]; false before the first one.
     #[must_use]
     pub fn is_on(&self) -> bool {
         self.0.is_on.load(Ordering::Relaxed)
@@ -46,7 +46,7 @@ impl PlatformSwitch {
         self.0.is_on.store(is_on, Ordering::Relaxed);
     }
 
-    /// What follows from the kill switch or its end and has not succeeded yet: it is repeated.
+    /// Steps that have not succeeded yet and are repeated at each [`KillSwitchSync::tick`], each as a text for an operator.
     #[must_use]
     pub fn pending(&self) -> Vec<&'static str> {
         self.0.pending.lock().clone()
@@ -77,7 +77,7 @@ pub struct KillSwitchSync {
 }
 
 impl KillSwitchSync {
-    /// A loop that sets `switch`.
+    /// The state before the first [`KillSwitchSync::tick`]. Each tick sets `switch`.
     #[must_use]
     pub fn new(control: KillSwitchControl, switch: PlatformSwitch) -> Self {
         Self {

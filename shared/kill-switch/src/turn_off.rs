@@ -30,10 +30,10 @@ pub enum TurnOffError {
     /// The user is not one of `KILL_SWITCH_OPERATORS`.
     #[error("the user {0} may not turn the kill switch off: KILL_SWITCH_OPERATORS does not contain the id")]
     NotPermitted(UserId),
-    /// Codes cannot be checked.
+    /// `MFA_ENCRYPTION_KEY` is not set: codes cannot be checked.
     #[error("MFA_ENCRYPTION_KEY is not set: no code can be checked, so the kill switch stays on")]
     NoSecondFactors,
-    /// The end cannot be proven.
+    /// `KILL_SWITCH_CREDENTIAL` is not set. It proves the end in `PostgreSQL`, and an end without a proof does not count.
     #[error("KILL_SWITCH_CREDENTIAL is not set: without it no end counts, so the kill switch stays on")]
     NoCredential,
     /// Another command turned it on at the same time.
@@ -55,10 +55,10 @@ pub enum TurnOffError {
     /// The code was not accepted.
     #[error("{}", describe(.0))]
     Refused(MfaOutcome),
-    /// `PostgreSQL` is unavailable.
+    /// There is no connection to `PostgreSQL`.
     #[error("PostgreSQL is unavailable, so no code can be checked, and the kill switch stays on")]
     NoDatabase,
-    /// `PostgreSQL` failed.
+    /// A statement of `PostgreSQL` failed.
     #[error("the kill switch stays on: {0}")]
     Database(#[from] DbError),
 }
@@ -81,7 +81,9 @@ impl KillSwitchControl {
     /// Turns the kill switch off. Needs a valid second-factor code of a user listed in `KILL_SWITCH_OPERATORS`.
     ///
     /// # Errors
-    /// Why it stays on.
+    /// The user or the code is refused, a variable is missing, `PostgreSQL` is unavailable, or another command turned it off or on at the same time.
+    /// Then the kill switch is as it was; a code that was checked counts as an attempt. A proxy or a Redis that cannot be written is no error: the
+    /// report has the failed step.
     pub async fn turn_off(&self, cipher: Option<&SecretCipher>, request: TurnOff<'_>) -> Result<Report, TurnOffError> {
         let clock = Clock::start();
         let database = self.database.as_ref().ok_or(TurnOffError::NoDatabase)?;

@@ -78,7 +78,7 @@ impl Webhook {
     }
 }
 
-/// A text of others without effect on the form of the message.
+/// A text that another person wrote, as inline code without control characters and backticks, so that it cannot change the form of the message.
 pub(crate) fn plain(text: &str) -> String {
     let plain: String = text.chars().filter(|c| !c.is_control() && *c != '`').collect();
     format!("`{plain}`")

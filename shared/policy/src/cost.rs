@@ -64,7 +64,7 @@ impl Cost {
     }
 }
 
-/// What follows from an estimate.
+/// The findings of a cost estimate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// The cost; `None` when the estimate could not be read.

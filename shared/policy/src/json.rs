@@ -52,7 +52,7 @@ pub(crate) fn items(text: &str) -> serde_json::Result<Vec<&RawValue>> {
     Ok(items.unwrap_or_default())
 }
 
-/// How many values may still be kept in memory.
+/// The number of JSON values that may still be read into memory: each object, array and scalar counts as one.
 #[derive(Debug)]
 pub(crate) struct Budget(Cell<usize>);
 
@@ -61,7 +61,10 @@ impl Budget {
         Self(Cell::new(values))
     }
 
-    /// A value, or an error when the budget is exhausted. Repeated keys are refused.
+    /// Reads a value, and takes it and every value in it from the budget.
+    ///
+    /// # Errors
+    /// The text is no JSON, an object has a repeated key, or the budget is used up.
     pub(crate) fn read(&self, text: &str) -> serde_json::Result<Value> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let value = Bounded(self).deserialize(&mut deserializer)?;

@@ -38,10 +38,10 @@ struct Record {
     decided_at: OffsetDateTime,
 }
 
-/// Checks that an approval is the one that was requested, of this plan.
+/// Checks that the api responded with the approval `id`, and that it is of the plan with this SHA-256.
 ///
 /// # Errors
-/// It is another one, or one of a plan that the policy rejects.
+/// It is another approval or of another plan, or the policy rejects the plan.
 pub(crate) fn check_approval(approval: &ApprovalView, id: Uuid, plan_sha256: &str) -> Result<(), String> {
     if approval.id != id {
         return Err(format!("the api answered with another approval: {}", approval.id));
@@ -50,7 +50,7 @@ pub(crate) fn check_approval(approval: &ApprovalView, id: Uuid, plan_sha256: &st
         return Err("the approval is of another plan: its SHA-256 differs".to_owned());
     }
     if approval.verdict == PlanVerdict::Rejected {
-        return Err("the policy rejects the plan of this approval, which nobody approves".to_owned());
+        return Err("the policy rejects the plan of this approval, and no approval overrides that".to_owned());
     }
     Ok(())
 }

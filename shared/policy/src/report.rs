@@ -13,7 +13,7 @@ use crate::risk::Risk;
 /// The version of the report's format.
 pub const VERSION: u32 = 1;
 
-/// What follows from a plan. The order is that of severity.
+/// Whether a plan may be applied. The order of the variants is that of severity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -86,7 +86,7 @@ pub struct PlanSummary {
 pub struct Report {
     /// Version of this format.
     pub version: u32,
-    /// What follows.
+    /// Whether the plan may be applied.
     pub verdict: Verdict,
     /// The plan.
     pub plan: PlanSummary,
@@ -147,7 +147,7 @@ impl Report {
     /// Checks a report that was kept in a file: that its verdict and its score are those of its findings and reasons.
     ///
     /// # Errors
-    /// It has another version, or contradicts itself.
+    /// The report has another version, or its verdict or risk is not the one of its findings. The text names which.
     pub fn check_consistency(&self) -> Result<(), String> {
         if self.version != VERSION {
             return Err(format!(

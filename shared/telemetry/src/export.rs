@@ -52,11 +52,11 @@ impl FromStr for TraceEndpoint {
     }
 }
 
-/// The part of the traces that is exported (`OTEL_TRACES_SAMPLER_ARG`), from 0 to 1.
+/// The share of the traces that is exported (`OTEL_TRACES_SAMPLER_ARG`), from 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SampleRatio(f64);
 
-/// The text is not a part.
+/// The text is no number from 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected a number from 0 to 1")]
 pub struct InvalidSampleRatio;
@@ -120,7 +120,7 @@ fn resource(service: &'static str, group: Option<&str>) -> Resource {
         .build()
 }
 
-/// The export of this process's traces. Dropping it sends the last spans.
+/// The export of this process's traces. Dropping it sends the last spans, which blocks the thread for at most three seconds.
 #[derive(Debug)]
 pub struct TraceExport {
     provider: SdkTracerProvider,
@@ -205,7 +205,8 @@ pub fn root<const N: usize>(
     Some(RootSpan(span))
 }
 
-/// Makes a span a child of a span of another process. It must not have been entered. Without an export, and for a malformed text, it does nothing.
+/// Makes `span` a child of the span of another process that `traceparent` names. `span` must not have been entered. Does nothing while traces are not
+/// exported, or where `traceparent` is malformed.
 pub fn set_parent(span: &tracing::Span, traceparent: &str) {
     if TRACER.get().is_none() {
         return;

@@ -95,13 +95,13 @@ impl Metrics {
         self.add(IntCounter::new(name, help), || IntCounter::new("invalid", "invalid"))
     }
 
-    /// Registers a counter of a fraction of a unit, such as seconds of CPU time, that starts at zero.
+    /// Registers a counter with floating-point values, such as seconds of CPU time, that starts at zero.
     pub fn float_counter(&self, name: &str, help: &str) -> Counter {
         self.describe(MetricKind::Counter, name, help, &[]);
         self.add(Counter::new(name, help), || Counter::new("invalid", "invalid"))
     }
 
-    /// Registers a counter with labels.
+    /// Registers a counter with labels. It has no series before the first use of their values.
     pub fn counter_vec(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
         self.describe(MetricKind::Counter, name, help, labels);
         self.add(IntCounterVec::new(Opts::new(name, help), labels), || {
@@ -115,13 +115,13 @@ impl Metrics {
         self.add(IntGauge::new(name, help), || IntGauge::new("invalid", "invalid"))
     }
 
-    /// Registers a gauge of a fraction of a unit, such as a ratio, that starts at zero.
+    /// Registers a gauge with floating-point values, such as a ratio, that starts at zero.
     pub fn float_gauge(&self, name: &str, help: &str) -> Gauge {
         self.describe(MetricKind::Gauge, name, help, &[]);
         self.add(Gauge::new(name, help), || Gauge::new("invalid", "invalid"))
     }
 
-    /// Registers a gauge with labels.
+    /// Registers a gauge with labels. It has no series before the first use of their values.
     pub fn gauge_vec(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
         self.describe(MetricKind::Gauge, name, help, labels);
         self.add(IntGaugeVec::new(Opts::new(name, help), labels), || {
@@ -129,7 +129,7 @@ impl Metrics {
         })
     }
 
-    /// Registers a gauge of a fraction of a unit with labels.
+    /// Registers a gauge with floating-point values and labels.
     pub fn float_gauge_vec(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
         self.describe(MetricKind::Gauge, name, help, labels);
         self.add(GaugeVec::new(Opts::new(name, help), labels), || {
@@ -147,7 +147,7 @@ impl Metrics {
         self.histogram(name, help, FINE_SECONDS)
     }
 
-    /// Registers a histogram of durations in seconds with labels.
+    /// Registers a histogram of durations in seconds with labels, from 0.5 ms to 30 s.
     pub fn seconds_vec(&self, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
         self.histogram_vec(name, help, labels, SECONDS)
     }

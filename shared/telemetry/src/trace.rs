@@ -34,7 +34,7 @@ impl Traceparent {
         self.sampled
     }
 
-    /// The first span of a new trace with random ids, which is not exported: its id is in logs alone.
+    /// The trace context of the first span of a new trace, with random ids. The trace is not exported; its id is in log lines only.
     pub fn new_root() -> Self {
         let mut random = rand::rng();
         // Zero is an invalid id.
@@ -45,7 +45,7 @@ impl Traceparent {
         }
     }
 
-    /// A new span of the same trace, with a random id.
+    /// The trace context of another span of the same trace, with a random span id.
     #[must_use]
     pub fn child(self) -> Self {
         Self {

@@ -187,7 +187,7 @@ async fn empty(platform: &BenchPlatform, connection: &BenchConnection) -> anyhow
     Ok(())
 }
 
-/// The events of a community: half of them are commands.
+/// A mixture of events: commands by half of the weight, the other half changes, joins and leaves of members.
 pub(super) fn community_life() -> Vec<EventKind> {
     let mut kinds = commands();
     kinds.extend([

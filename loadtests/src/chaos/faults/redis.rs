@@ -116,7 +116,7 @@ async fn most(testbed: &mut Testbed) -> anyhow::Result<u64> {
     Ok(testbed.stats().await?.most_requests_in_1100_ms)
 }
 
-/// Checks I4 by the emulator's counts.
+/// Checks invariant I4 by the emulator's counts: at most 50 calls in any 1.1 s, and no response 429.
 pub(super) async fn limits_held(testbed: &mut Testbed) -> anyhow::Result<()> {
     let most = most(testbed).await?;
     testbed.expect(I4, "at most 50 calls in any 1.1 s", most <= 50, most);

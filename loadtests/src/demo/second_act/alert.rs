@@ -43,7 +43,7 @@ pub(super) async fn is_subscribed_to<W: Write>(act: &Act<'_>, transcript: &mut T
     Ok(())
 }
 
-/// The alert about the line that was crossed.
+/// The scene of the direct message with the alert that the member has switched on.
 pub(super) async fn arrives<W: Write>(act: &Act<'_>, transcript: &mut Transcript<W>) -> anyhow::Result<()> {
     transcript.act(format!("{NAME}'s direct messages"));
     let messages = act

@@ -54,7 +54,7 @@ pub(super) async fn arrives<W: Write>(act: &Act<'_>, transcript: &mut Transcript
     Ok(())
 }
 
-/// The link, the page, one signature, and what follows within seconds.
+/// The scene of the wallet page: `/verify start`, the page, one signature, and the tier that the member has within seconds.
 pub(super) async fn proves_a_wallet<W: Write>(act: &Act<'_>, transcript: &mut Transcript<W>) -> anyhow::Result<()> {
     transcript.scene("The wallet page");
     let demo = act.demo;

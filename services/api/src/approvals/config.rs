@@ -5,7 +5,7 @@ use arrakis_config::{ApprovalPeople, Reader, Secret, is_loopback, variables};
 /// Score above the highest risk: no approval needs a second factor.
 const NEVER: u8 = 101;
 
-/// Who requests and decides, and where.
+/// The people who may request and decide about plans, the risk from which they need a second factor, and the Slack app.
 #[derive(Debug, Clone, Default)]
 pub struct ApprovalConfig {
     /// The people (`APPROVAL_PEOPLE`).
@@ -16,14 +16,14 @@ pub struct ApprovalConfig {
     pub slack: Option<SlackConfig>,
 }
 
-/// The Slack app.
+/// Settings of the Slack app that shows approvals.
 #[derive(Debug, Clone)]
 pub struct SlackConfig {
     /// Base URL of the Web API, without a trailing slash (`SLACK_API_BASE`).
     pub base: String,
-    /// Id of the channel (`SLACK_APPROVALS_CHANNEL`).
+    /// Id of the channel for approvals (`SLACK_APPROVALS_CHANNEL`).
     pub channel: String,
-    /// Secret of the signatures of its requests (`SLACK_SIGNING_SECRET`).
+    /// Secret by which Slack signs its requests to the api (`SLACK_SIGNING_SECRET`).
     pub signing_secret: Secret,
     /// Token of its bot (`SLACK_BOT_TOKEN`).
     pub bot_token: Secret,

@@ -16,7 +16,7 @@ use crate::services::Services;
 pub(crate) struct SlackDecision<'a> {
     /// The approval.
     pub(crate) approval: Uuid,
-    /// Whether it is approved.
+    /// True: the person approves the plan; false: the person rejects it.
     pub(crate) approves: bool,
     /// Id of the user at Slack.
     pub(crate) user: &'a str,
@@ -24,7 +24,7 @@ pub(crate) struct SlackDecision<'a> {
     pub(crate) code: Option<&'a str>,
 }
 
-/// What follows.
+/// What the message at Slack shows after a click.
 #[derive(Debug)]
 pub(crate) enum Decided {
     /// The message shows this approval from now on.
@@ -35,7 +35,7 @@ pub(crate) enum Decided {
     Refused(String, Option<Box<Approval>>),
 }
 
-/// Decides. A repeated decision changes nothing.
+/// Stores the decision of a person at Slack. A repeated decision changes nothing.
 ///
 /// # Errors
 /// When PostgreSQL is unavailable.

@@ -28,10 +28,10 @@ const TRANSIENT: [&str; 6] = [
 /// Why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SlackError {
-    /// The call may succeed later, and may have taken effect.
+    /// No response, or one of an outage or a rate limit. The call may have taken effect, and may succeed later.
     #[error("Slack is unavailable: {0}")]
     Unavailable(String),
-    /// Slack refuses the call.
+    /// Slack refuses the call, by the error code of its response. The same call fails again.
     #[error("Slack refuses the call: {0}")]
     Refused(String),
 }
@@ -54,7 +54,7 @@ impl Slack {
     /// A client of the app.
     ///
     /// # Errors
-    /// The client of HTTP cannot be made.
+    /// The HTTP client cannot be built.
     pub(crate) fn new(config: SlackConfig) -> Result<Self, reqwest::Error> {
         let mut builder = reqwest::Client::builder();
         if config.base.starts_with("http://") {
@@ -68,7 +68,7 @@ impl Slack {
         Ok(Self { client, config })
     }
 
-    /// The secret of the signatures of its requests.
+    /// The secret by which Slack signs the requests that it sends to the api.
     pub(crate) fn signing_secret(&self) -> &Secret {
         &self.config.signing_secret
     }
@@ -78,7 +78,7 @@ impl Slack {
         &self.config.channel
     }
 
-    /// Sends a message to the channel; returns its id (`ts`).
+    /// Sends a message to the channel of approvals. Returns the id of the message (`ts`).
     pub(crate) async fn post(&self, mut message: Value) -> Result<String, SlackError> {
         message["channel"] = json!(self.channel());
         message["unfurl_links"] = json!(false);
@@ -104,7 +104,7 @@ impl Slack {
         self.call("chat.postEphemeral", &message).await.map(drop)
     }
 
-    /// Opens a modal for a user who has just clicked.
+    /// Opens a modal for the user of `trigger`, the id of a click, which Slack accepts for three seconds.
     pub(crate) async fn open(&self, trigger: &str, view: &Value) -> Result<(), SlackError> {
         let request = json!({"trigger_id": trigger, "view": view});
         self.call("views.open", &request).await.map(drop)

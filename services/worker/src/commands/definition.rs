@@ -73,12 +73,12 @@ pub struct MfaRule {
     pub reads: &'static [&'static str],
 }
 
-/// How an interaction gets its code.
+/// How an interaction gets the code of the member's second factor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MfaNeed {
-    /// A modal asks for it.
+    /// It has none: the reply is a modal in which the member enters it.
     Ask,
-    /// The submitted modal has it.
+    /// It is a submitted modal with the code, which is checked.
     Check,
 }
 

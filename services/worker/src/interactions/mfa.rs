@@ -20,18 +20,18 @@ use crate::render::mfa::{self, CODE_FIELD};
 /// Longest custom id at Discord, in characters: <https://discord.com/developers/docs/components/reference#anatomy-of-a-component-custom-id>.
 const MAX_CUSTOM_ID: usize = 100;
 
-/// What follows from the guard.
+/// The result of the check for a code of a second factor.
 #[derive(Debug)]
 pub(super) enum Guarded {
     /// The interaction needs no code.
     Open,
-    /// Its code was accepted.
+    /// The interaction needs a code, and the one that the member entered was accepted.
     Accepted,
-    /// The reply is this modal, which asks for the code.
+    /// The interaction needs a code and has none: the reply is this modal, in which the member enters it.
     Ask(Box<InteractionResponseData>),
 }
 
-/// Checks an interaction.
+/// Checks whether an interaction needs a code of the member's second factor, and the code that it has.
 ///
 /// # Errors
 /// The refusal of a member without a second factor or with a wrong code, or a failure of Postgres.

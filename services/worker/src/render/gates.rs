@@ -5,7 +5,7 @@ use twilight_model::channel::message::Embed;
 
 use super::{RenderContext, full_field, next_step, text};
 
-/// A command, or a part of one, with its gate.
+/// A command, or a part of one such as `/profile` of another member, with its gate.
 #[derive(Debug, Clone, Copy)]
 pub struct GateLine<'a> {
     /// The name that members and admins see: `` `/leaderboard` ``.
@@ -25,7 +25,7 @@ pub struct GatesView<'a> {
     pub done: Option<&'a str>,
 }
 
-/// Renders the table.
+/// Renders the table of gates.
 pub fn embed(context: &RenderContext<'_>, view: &GatesView<'_>) -> Embed {
     let mut lead: Vec<String> = view.done.map(str::to_owned).into_iter().collect();
     lead.push("What members can use, by tier. Admins of the server can use everything.".to_owned());
@@ -79,7 +79,7 @@ pub struct GateRefusal {
     pub next_step: String,
 }
 
-/// Renders the refusal of a member. `label` is the command or part that the member used, as shown; `from` is the tier of its gate, and
+/// Renders the refusal of a member. `label` is the [`GateLine::label`] of what the member used; `from` is the tier of its gate, and
 /// `held` the member's tier, which is lower; `None`: no tier.
 pub fn not_open(theme: &Theme, label: &str, from: &TierId, held: Option<&TierId>) -> GateRefusal {
     let reason = format!("{label} is open from **{}** on.", text::tier(theme, from));

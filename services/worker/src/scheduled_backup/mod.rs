@@ -35,7 +35,7 @@ pub(crate) use self::states::{RemoteState, RemoteStates};
 /// Pause between attempts to read the copy of the public keys.
 const COPY_RETRY: Duration = Duration::from_secs(30);
 
-/// What the jobs of scheduled backups work with.
+/// The stores, clients and notices that the jobs of scheduled backups use.
 #[derive(Debug)]
 pub struct Backups {
     /// Backups, snapshots, exports and schedules.
@@ -44,11 +44,11 @@ pub struct Backups {
     pub(crate) states: RemoteStates,
     /// The second store, if there is one.
     pub(crate) second: Option<SecondStore>,
-    /// Discord's content network.
+    /// Client of Discord's CDN, from which images are read.
     pub(crate) cdn: Cdn,
     /// Stores notices, and sends them.
     pub(crate) notifier: Notifier,
-    /// Notified when a run has ended, or the bot has left a server.
+    /// Notified when a run has ended, or the bot has left a server: the health component and the gauges are computed again.
     pub(crate) changed: Notify,
 }
 

@@ -51,7 +51,7 @@ fn marker() -> CacheKey {
     CacheKey::new("workers-serve", &[])
 }
 
-/// Tells shadow workers that this Redis is in use, until `stop`.
+/// Marks this Redis as in use for shadow workers, every five seconds until `stop`. The marker expires after 30 s.
 pub(crate) async fn mark_in_use(services: Arc<Services>, stop: CancellationToken) {
     while !stop.is_cancelled() {
         services.cache.set_marker(&marker(), SERVED).await;
@@ -66,10 +66,11 @@ pub(crate) async fn mark_in_use(services: Arc<Services>, stop: CancellationToken
 pub(crate) struct Isolation(pub(crate) Arc<Services>);
 
 impl Isolation {
-    /// Checks that nothing is shared, for some seconds: while a leader is replaced, nobody leads for a moment.
+    /// Checks five times within four seconds that no worker that serves uses the database or Redis: while a leader is replaced, no worker leads for a
+    /// moment.
     ///
     /// # Errors
-    /// Something is shared, or PostgreSQL does not tell.
+    /// The database or Redis is used by workers that serve, or PostgreSQL does not respond.
     pub(crate) async fn check_at_start(&self) -> anyhow::Result<()> {
         for check in 0..CHECKS_AT_START {
             if check > 0 {

@@ -68,7 +68,8 @@ pub(super) fn add_words(text: &str, place: Place, words: &mut Vec<Word>) {
     }
 }
 
-/// Adds the words of a name: it is in quotes, or has characters that no keyword has.
+/// Adds the words of a text that is a name and no keyword, since it is in quotes or has characters that no keyword has. No word of it counts as a
+/// keyword.
 pub(super) fn add_quoted(text: &str, place: Place, words: &mut Vec<Word>) {
     let from = words.len();
     if place == Place::Name {
@@ -83,7 +84,8 @@ pub(super) fn add_quoted(text: &str, place: Place, words: &mut Vec<Word>) {
     }
 }
 
-/// Adds a word.
+/// Adds one word, in lower case. A word with [`ANY`] is [`Word::Any`], or a name where only a name can be. Empty words and those of more than
+/// [`MAX_WORD`] bytes are left out.
 pub(super) fn add_word(part: &str, place: Place, words: &mut Vec<Word>) {
     if part.is_empty() || part.len() > MAX_WORD {
         return;

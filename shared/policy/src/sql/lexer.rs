@@ -3,7 +3,7 @@
 //! Where a literal or a comment ends depends on the dialect, and a text that one server reads as a comment is code for another. So a caller
 //! reads a text as several dialects. PostgreSQL: <https://www.postgresql.org/docs/current/sql-syntax-lexical.html>.
 
-/// A token. Comments are none.
+/// A token. Comments produce none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Token {
     /// A keyword, a name or a number, in lower case.
@@ -80,7 +80,7 @@ impl Dialect {
         nested_comments: false,
         ..Self::POSTGRES
     };
-    /// The comments of a text whose quotes are not those of SQL.
+    /// For a text of another language, such as a script, whose quotes do not delimit literals of SQL: comments are removed wherever they are.
     pub(super) const WITHOUT_QUOTES: Self = Self {
         quotes: false,
         nested_comments: false,

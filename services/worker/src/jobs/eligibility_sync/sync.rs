@@ -60,7 +60,7 @@ impl std::fmt::Debug for ProfileSync<'_> {
 pub enum SyncEnd {
     /// The ranking is replaced.
     Complete(SyncSummary),
-    /// The part is over; the next one continues at this block.
+    /// The job has used the time of one run, and stored what it read; the next run continues at this block.
     PartOver {
         /// The next block to read.
         next_block: u64,

@@ -18,7 +18,7 @@ const ATTENTION: Color = Color::from_rgb(0xe6_9f_00);
 /// Longest error of a failure, in characters.
 const MAX_ERROR: usize = 120;
 
-/// What the bot lacks in a server. Serialised for the cache only.
+/// Permissions and roles that the bot lacks in a server, and the channels that it has. Serialised for the cache only.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BotAccess {
     /// Names of missing permissions.
@@ -35,7 +35,7 @@ pub struct BotAccess {
 pub struct AdminStatsView<'a> {
     /// Name of the community.
     pub community: &'a str,
-    /// Its freeze.
+    /// Since when it is frozen and why; `None`: it is not frozen.
     pub frozen: Option<&'a Frozen>,
     /// Its rule set.
     pub rule_set: &'a RuleSetId,
@@ -57,7 +57,7 @@ pub struct AdminStatsView<'a> {
     pub problems: &'a [RecordedProblem],
     /// The theme's automatic roles that no role of the server is bound to.
     pub unbound: &'a [RoleKey],
-    /// What the bot lacks in the server; `None` if Discord did not respond.
+    /// Permissions and roles that the bot lacks in the server; `None` if Discord did not respond.
     pub access: Option<&'a BotAccess>,
     /// Until when the theme is used that the plan does not include.
     pub theme_until: Option<OffsetDateTime>,
