@@ -19,6 +19,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use arrakis_broker::{Delivery, Handler, Verdict};
 use arrakis_cache::{CacheKey, Ttl};
+use arrakis_contracts::redact;
 use arrakis_db::DbError;
 use arrakis_runtime::Fatal;
 use serde_json::Value;
@@ -198,7 +199,20 @@ impl<H: Handler + Clone> Handler for Shadowed<H> {
     async fn handle(&self, delivery: Delivery) -> Verdict {
         let interaction = self.interaction(&delivery);
         let verdict = self.handler.handle(delivery).await;
-        let failed = matches!(verdict, Verdict::Retry { .. } | Verdict::DeadLetter { .. });
+        let error = match &verdict {
+            Verdict::Retry { error } | Verdict::DeadLetter { error, .. } => Some(error),
+            _ => None,
+        };
+        let failed = error.is_some();
+        if let Some(error) = error {
+            let command = interaction.as_ref().map_or("event", |interaction| interaction.command);
+            // The consumer logs only errors of messages that it retries.
+            tracing::warn!(
+                command,
+                error = redact::text(error),
+                "this shadow worker failed to handle a message"
+            );
+        }
         let Some(interaction) = interaction else {
             if failed {
                 self.count("event", "failed");

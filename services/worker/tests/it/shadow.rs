@@ -8,7 +8,7 @@ use arrakis_db::{LeaderElection, Leadership};
 use arrakis_test_support::eventually_within;
 use serde_json::json;
 
-use crate::platform::{Platform, Worker};
+use crate::platform::{Platform, Worker, labels};
 
 /// The last comparison is 20 s after the answer.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -81,6 +81,22 @@ async fn event_changes_nothing_a_second_time() {
     let calls = platform.control.rest_calls().await.unwrap();
     let after = calls.iter().filter(|call| call.method != "GET").count();
     assert_eq!(after, changes);
+    platform.vhost.finish().await;
+}
+
+/// What a shadow worker cannot handle is counted, and neither retried nor a dead letter: the stable worker's is the only one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn message_that_cannot_be_handled_is_counted_as_failed() {
+    let (platform, _stable) = Platform::with_worker().await;
+    let shadow = platform.shadow().await;
+    let (id, event) = ("poison", "GUILD_MEMBER_ADD");
+    let headers = labels(event, "x", None).headers();
+    platform
+        .publish_raw("member.join", id, event, headers, b"not json".to_vec())
+        .await;
+    shadow.worker.until_metric(&answers("event", "failed"), 1.0).await;
+    assert_eq!(platform.take(names::DEAD_LETTERS).await.id, id);
+    platform.until_messages(names::DEAD_LETTERS, 0).await;
     platform.vhost.finish().await;
 }
 
