@@ -79,4 +79,30 @@ impl GlobalTx {
         )?;
         Ok(())
     }
+
+    /// As [`GlobalTx::set_canary_share`], unless the share was changed after it was read. Returns whether it was set.
+    ///
+    /// # Errors
+    /// As [`GlobalTx::set_canary_share`].
+    pub async fn replace_canary_share(
+        &mut self,
+        read: &CanaryShare,
+        percent: u8,
+        by: &str,
+        reason: &str,
+    ) -> Result<bool, DbError> {
+        let done = named!(
+            "rollout.replace_canary_share",
+            sqlx::query!(
+                "update rollouts set share = $1, changed_by = $2, reason = $3, changed_at = now()
+                  where name = 'canary' and changed_at = $4",
+                i16::from(percent),
+                by,
+                reason,
+                read.changed_at
+            )
+            .execute(&mut *self.transaction)
+        )?;
+        Ok(done.rows_affected() == 1)
+    }
 }

@@ -23,7 +23,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[Scenario {
     alerts: &["service-down"],
     expected: "recovery within 2 s of the kill; every event has one effect",
     guard: Guard::FailPoint("worker.guard.take_back=skip"),
-    without_guard: "not run yet",
+    without_guard: "recovery after 3.8 s",
     run: |testbed| Box::pin(killed(testbed)),
 }];
 

@@ -57,7 +57,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         alerts: &["service-down", "leader", "restarts"],
         expected: "recovery within 5 s of the start",
         guard: Guard::FailPoint("broker.guard.ack=skip"),
-        without_guard: "not run yet",
+        without_guard: "34 of 101 events lost",
         run: |testbed| Box::pin(only_worker_killed(testbed)),
     },
 ];

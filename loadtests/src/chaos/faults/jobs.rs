@@ -48,7 +48,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         alerts: &[],
         expected: "the sync assigns every other role, the deleted one is recorded by name, and every job succeeds",
         guard: Guard::FailPoint("worker.guard.broken_role=skip"),
-        without_guard: "not run yet",
+        without_guard: "the sync failed, and no member got the other roles",
         run: |testbed| Box::pin(role_deleted(testbed)),
     },
 ];

@@ -22,7 +22,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         alerts: &[],
         expected: "one community, manifest and job; each role and channel exists once; `/resume` shows the end",
         guard: Guard::FailPoint("worker.guard.synthesis=skip"),
-        without_guard: "not run yet",
+        without_guard: "roles of the theme exist up to four times",
         run: |testbed| Box::pin(killed_in_deploy(testbed)),
     },
     Scenario {
@@ -34,7 +34,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         expected: "nothing is set up before Deploy; the admin is asked to begin again, and can within 10 s; the deploy completes \
                    without Redis",
         guard: Guard::Harness("Redis stays away"),
-        without_guard: "not run yet",
+        without_guard: "",
         run: |testbed| Box::pin(redis_lost(testbed)),
     },
 ];

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use arrakis_config::{Reader, Secret, variables};
-use arrakis_db::{Actor, Admin, CanaryShare, DatabaseOptions, DbError, NewAuditEntry};
+use arrakis_db::{Actor, Admin, CanaryShare, DatabaseOptions, DbError, GlobalTx, NewAuditEntry};
 use arrakis_runtime::fail_point;
 use clap::{Args, Subcommand};
 use serde::Deserialize;
@@ -165,6 +165,20 @@ async fn status(admin: &Admin, json: bool) -> anyhow::Result<ExitCode> {
 async fn set(admin: &Admin, percent: u8, reason: &str, by: &str) -> anyhow::Result<()> {
     let mut tx = admin.database().global().await?;
     tx.set_canary_share(percent, by, reason).await?;
+    audit_and_commit(tx, percent, reason, by).await
+}
+
+/// Sets the share, unless it was changed after it was read. Returns whether it was set.
+async fn replace(admin: &Admin, read: &CanaryShare, percent: u8, by: &str) -> anyhow::Result<bool> {
+    let mut tx = admin.database().global().await?;
+    if !tx.replace_canary_share(read, percent, by, DRIVEN).await? {
+        return Ok(false);
+    }
+    audit_and_commit(tx, percent, DRIVEN, by).await?;
+    Ok(true)
+}
+
+async fn audit_and_commit(mut tx: GlobalTx, percent: u8, reason: &str, by: &str) -> anyhow::Result<()> {
     let entry = NewAuditEntry {
         actor: Actor::Operator(by.to_owned()),
         action: "canary.share",
@@ -173,8 +187,7 @@ async fn set(admin: &Admin, percent: u8, reason: &str, by: &str) -> anyhow::Resu
         detail: json!({"percent": percent}),
     };
     tx.audit(&entry).await?;
-    tx.commit().await?;
-    Ok(())
+    Ok(tx.commit().await?)
 }
 
 /// A condition on the metrics under which the share may stay.
@@ -267,14 +280,22 @@ impl Drive {
     async fn climb(&self, admin: &Admin, client: &reqwest::Client) -> anyhow::Result<End> {
         let (mut before, mut has_tested) = (None, false);
         for percent in &self.steps {
-            if let Some(held) = before
-                && let Some(share) = read_share(admin).await
-                && let Some(how) = self.change(held, &share)
-            {
+            let share = match admin.database().canary_share().await {
+                Ok(share) => share,
+                // Nothing was changed yet.
+                Err(error) if before.is_none() => return Err(error.into()),
+                Err(error) => return Ok(End::Back(format!("{percent} % cannot be set: {error}"))),
+            };
+            if let Some(how) = before.and_then(|held| self.change(held, &share)) {
                 return Ok(End::Changed(how));
             }
-            match set(admin, *percent, DRIVEN, &self.by).await {
-                Ok(()) => {}
+            match replace(admin, &share, *percent, &self.by).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    return Ok(End::Changed(
+                        "another share while this run was setting its own".to_owned(),
+                    ));
+                }
                 // Nothing was changed yet, and the way back would be refused as well.
                 Err(error) if before.is_none() && is_refused(&error) => return Err(error),
                 Err(error) => return Ok(End::Back(format!("{percent} % cannot be set: {error:#}"))),
