@@ -78,7 +78,13 @@ case "$*" in
 *' run '*)
     arguments=$(jq --raw-output '.spec.containers[0].args | join(" ")' <<<"${!#}")
     echo "operator $arguments" >>"$CALLS"
+    # Until the pod is deleted.
+    while [[ -n ${HANGS:-} && ! -e $STATE/deleted ]]; do sleep 0.1; done
     exec answer "$arguments"
+    ;;
+*'delete pod operator-'*)
+    echo 'pod deleted' >>"$CALLS"
+    touch "$STATE/deleted"
     ;;
 esac
 STUB
@@ -197,12 +203,17 @@ expect_refused() { # WHAT PHASE [VARIABLE=VALUE…]
 expect_message() { # PATTERN
     grep --quiet -- "$1" "$work/errors" || fail "$place: the message lacks '$1'"
 }
-# The phases of a release, without their calls.
+# The phases of a release, without their calls. They are run once, and what they have left is kept for the next time.
 release_phases() { # PHASE…
-    local phase
+    local phase kept="$work/kept-$place-$*"
     begin
+    if [[ -e $kept ]]; then
+        cp -r "$kept/." "$STATE"
+        return
+    fi
     for phase in "$@"; do release "$phase" || fail "$place: $phase"; done
     : >"$CALLS"
+    cp -r "$STATE" "$kept"
 }
 release_to_held() { release_phases plan start drive; }
 
@@ -336,6 +347,21 @@ if command -v flock >/dev/null; then
     expect_message 'another run'
     exec 8>&-
 fi
+
+# A command whose script gets a signal: its pod is deleted, and does not go on.
+begin
+HANGS=1 "$root/deploy/operator.sh" canary drive >"$work/output" 2>"$work/errors" &
+script=$!
+until [[ -s $CALLS ]]; do sleep 0.1; done
+kill -TERM "$script"
+code=0
+wait "$script" || code=$?
+[[ $code == 143 ]] || fail "an operator's command that gets SIGTERM ends with $code"
+expect_calls 'an operator command that gets SIGTERM' 'operator canary drive
+pod deleted'
+code=0
+CROSSED=3 "$root/deploy/operator.sh" canary drive >"$work/output" 2>"$work/errors" || code=$?
+[[ $code == 3 ]] || fail "the exit code 3 of an operator's command is $code"
 
 # Programs that print nothing or something else.
 expect_plan 'a status that is printed at the third attempt' canary=true LOST=2
