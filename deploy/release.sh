@@ -137,12 +137,12 @@ plan() {
     rm -f "$reached_file"
     workers=$(deploy record)
     case $workers in
-    first | unchanged)
-        echo "no canary: the workers are $workers" >&2
+    first)
+        echo "no canary: there are no workers yet" >&2
         echo canary=false
         return
         ;;
-    changed) ;;
+    changed | unchanged) ;;
     *)
         echo "what runs is unclear: deploy/$place/deploy.sh record printed '$workers' in place of first, changed or unchanged" >&2
         exit 1
@@ -152,6 +152,12 @@ plan() {
     if [[ $found != '0 false' ]]; then
         echo "another canary serves, or its share is not 0 (percent: ${found% *}, a canary worker reports: ${found#* }); end it first: '${operator[*]} canary set 0 --reason WHY --by NAME', and stop its workers" >&2
         exit 1
+    fi
+    # Only now: a share that an interrupted release has left would stay.
+    if [[ $workers == unchanged ]]; then
+        echo "no canary: the workers have this image already" >&2
+        echo canary=false
+        return
     fi
     reach planned
     echo canary=true

@@ -99,17 +99,23 @@ canary) more='{canary_tasks: $tasks, canary_image_tag: $new, migrate_image_tag: 
 before) more='{migrate_image_tag: $new}' ;;
 esac
 # Only of this checkout. Whoever applies elsewhere reads the tags from the state first: terraform output image_tags (terraform/README.md).
-jq --arg new "$new" --argjson tasks "$canary_tasks" "{image_tags: .} + $more" <<<"$tags" >"$folder/images.auto.tfvars.json"
+use_tags() { jq --arg new "$new" --argjson tasks "$canary_tasks" "{image_tags: .} + $1" <<<"$2" >"$folder/images.auto.tfvars.json"; }
 
 # ---- database, before any service of the new version -----------------------------------------------------------------------
 
 if [[ $stage != before ]]; then
+    # With the tags of the services as they are: what is interrupted before the services must not count as deployed, here or in Terraform's outputs.
+    running=$(running_tags)
+    [[ -n $running ]] || { echo "terraform output printed nothing, so what runs is unknown: terraform -chdir=$folder output -json" >&2 && exit 1; }
+    running=$(jq --argjson tags "$tags" '$tags + .' <<<"$running")
+    use_tags '{migrate_image_tag: $new}' "$running"
     in_environment apply -input=false -auto-approve -target=module.platform.module.migrate
     deploy/aws/task.sh "$environment" migrate
 fi
 
 # ---- services ----------------------------------------------------------------------------------------------------------------
 
+use_tags "$more" "$tags"
 in_environment apply -input=false -auto-approve
 services=$(aws ecs list-services --cluster "$cluster" --query 'serviceArns[]' --output text)
 [[ $services == arn:* ]] || { echo "ECS lists no service in the cluster $cluster, so the rollouts cannot be checked: $services" >&2 && exit 1; }

@@ -122,6 +122,7 @@ check_deployment_on_aws() { # FOLDER
     done
     cat >>"$folder/bin/terraform" <<'STUB'
 case "$*" in
+*"output -json") echo '{"image_tags": {"value": {"worker": "tree-0"}}}' ;;
 *repository_urls) echo '{"api": "registry.example/arrakis-staging-api", "worker": "registry.example/arrakis-staging-worker"}' ;;
 *registry_url) echo registry.example ;;
 *prometheus_operator_url) echo http://127.0.0.1:8005/workspaces/ws-1 ;;
@@ -160,6 +161,7 @@ wait services-stable" || return
     expect_check 'the tags of the images' grep -q '"worker": "tree-2"' "$folder/images.auto.tfvars.json" || return
     : >"$folder/calls"
     expect_check 'a migration that fails' refused "${deploy[@]}" MIGRATED=1 "$root/deploy/aws/deploy.sh" staging "$folder/images.json" || return
+    expect_check 'the tags of the services before a migration' grep -q '"worker": "tree-0"' "$folder/images.auto.tfvars.json" || return
     if grep -q -- '-auto-approve$' "$folder/calls"; then info 'failed: services are deployed after a migration that fails' && return 1; fi
     : >"$folder/calls"
     deploy+=(OUTPUT='["line one", "line two"]')

@@ -102,12 +102,15 @@ case "$*" in
 *prometheus_operator_url) echo http://127.0.0.1:8005/workspaces/ws ;;
 *one_off_tasks) echo '{"migrate": {"task_definition": "m", "subnets": [], "security_group": "s", "log_group": "l"}, "operator": {"task_definition": "o", "subnets": [], "security_group": "s", "log_group": "l"}}' ;;
 *apply*)
-    [[ $* == *-target* ]] || {
+    if [[ $* == *-target* ]]; then
+        # Until the migration is done, the services have the tags that run.
+        [[ $(jq --raw-output '[.image_tags.worker, .migrate_image_tag] | join(" ")' "$TERRAFORM_FOLDER/images.auto.tfvars.json") == 'old new' ]] || exit 1
+    else
         jq --compact-output '[.image_tags.worker, .image_tags["discord-proxy"], .image_tags.api, .migrate_image_tag, .canary_image_tag, .canary_tasks]' \
             "$TERRAFORM_FOLDER/images.auto.tfvars.json" >>"$CALLS"
         rm -f "$STATE/canary"
         if jq --exit-status '.canary_tasks > 0' "$TERRAFORM_FOLDER/images.auto.tfvars.json" >/dev/null; then touch "$STATE/canary"; fi
-    }
+    fi
     ;;
 esac
 STUB
@@ -256,6 +259,7 @@ expect_message 'no canary worker serves'
 
 expect_plan 'a first deployment' canary=false RELEASES='[]'
 expect_plan 'workers whose image stays' canary=false VALUES="{\"image\":{\"digests\":{\"worker\":\"$new\"}}}"
+expect_refused 'a share that an interrupted release has left, with its image' plan VALUES="{\"image\":{\"digests\":{\"worker\":\"$new\"}}}" PERCENT=100
 # A service that is new.
 expect_plan 'a release without the api' canary=true VALUES='{"image":{"digests":{"worker":"sha256:old"}}}'
 : >"$CALLS"
