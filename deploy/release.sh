@@ -75,13 +75,15 @@ if command -v flock >/dev/null; then
     exec 9>"$reached_file.lock"
     flock --nonblock 9 || { echo "$phase is refused: another run of deploy/release.sh for $environment has not ended ($reached_file.lock)" >&2 && exit 1; }
 fi
+print_way_back() { echo "$phase ended with $1; the way back to what ran before: deploy/release.sh $place $environment $images back" >&2; }
 name_way_back() {
     local code=$?
     if ((code == 0)); then return; fi
     case $phase in
     plan) echo "plan ended with $code; nothing was deployed" >&2 ;;
+    start) if ((code == 75)); then echo "start ended with $code; nothing was deployed, and there is nothing to take back: plan comes first" >&2; else print_way_back "$code"; fi ;;
     back) echo "back ended with $code; repeat it, or do it by hand (docs/operations/rollback.md)" >&2 ;;
-    *) echo "$phase ended with $code; the way back to what ran before: deploy/release.sh $place $environment $images back" >&2 ;;
+    *) print_way_back "$code" ;;
     esac
 }
 trap name_way_back EXIT
@@ -217,7 +219,11 @@ plan) plan ;;
 start)
     require planned
     reach started
-    deploy canary
+    code=0
+    deploy canary || code=$?
+    # Somebody else has deployed since `plan`: nothing was started, and a `back` would undo that deployment.
+    if ((code == 75)); then rm -f "$reached_file"; fi
+    if ((code != 0)); then exit "$code"; fi
     ;;
 drive)
     require started held

@@ -76,10 +76,10 @@ copy_images() {
 if [[ $stage == canary || $stage == before ]]; then
     [[ -s $recorded ]] || { echo "what runs is not recorded: deploy.sh $environment IMAGES record comes first" >&2 && exit 1; }
 fi
-# Where somebody has deployed since, what was recorded would undo it.
+# Where somebody has deployed since, what was recorded would undo it. The exit code states that nothing was changed.
 if [[ $stage == canary && $(running_tags) != "$(<"$recorded")" ]]; then
     echo "other images were deployed since record: record again. terraform output image_tags has those that run" >&2
-    exit 1
+    exit 75
 fi
 new=$(of worker tag)
 case $stage in

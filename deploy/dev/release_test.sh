@@ -341,7 +341,9 @@ release back || fail 'the way back after an upgrade that failed'
 [[ $(<"$CALLS") == *'helm rollback arrakis 7 '* ]] || fail 'nothing is brought back'
 release_phases plan
 expect_refused 'a start after another deployment' start RELEASES='[{"revision":"8","status":"deployed"}]'
+release_phases plan
 expect_refused 'a start in another deployment' start RELEASES='[{"revision":"7","status":"pending-upgrade"}]'
+expect_refused 'a way back that would undo another deployment' back
 expect_calls 'a start after another deployment' ''
 if command -v flock >/dev/null; then
     begin

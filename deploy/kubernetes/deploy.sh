@@ -68,11 +68,11 @@ record() {
 if [[ $stage == canary || $stage == before ]]; then
     [[ -s $recorded ]] || { echo "what runs is not recorded: deploy.sh $environment IMAGES record comes first" >&2 && exit 1; }
 fi
-# Where somebody has deployed since, what was recorded would undo it.
+# Where somebody has deployed since, what was recorded would undo it. The exit code states that nothing was changed.
 if [[ $stage == canary ]]; then
     running=$(found | jq '[.revision, .status]')
     [[ $(jq --argjson running "$running" '[.revision, "deployed"] == $running' "$recorded") == true ]] ||
-        { echo "another release was deployed since record, or is being deployed: record again. Now: $(jq --compact-output . <<<"$running")" >&2 && exit 1; }
+        { echo "another release was deployed since record, or is being deployed: record again. Now: $(jq --compact-output . <<<"$running")" >&2 && exit 75; }
 fi
 case $stage in
 all) upgrade '{image: {digests: $new}}' ;;
