@@ -3,7 +3,7 @@
 # docs/safe-change.md has the procedure. Everything after the first two arguments is passed to `arrakis-worker canary drive`.
 #
 #   DATABASE_ADMIN_URL=… deploy/canary.sh https://prometheus.internal stilgar --hold-seconds 600
-set -eu
+set -euf
 
 if [ $# -lt 2 ]; then
     echo "usage: deploy/canary.sh PROMETHEUS_URL NAME [option of arrakis-worker canary drive]…" >&2
@@ -14,14 +14,25 @@ shift 2
 # With arguments, separated by spaces, where a script runs the commands: deploy/operator.sh.
 worker=${ARRAKIS_WORKER:-arrakis-worker}
 
-# Without a canary worker every message would stay with the stable ones, and every threshold would hold.
-# shellcheck disable=SC2086
-case $($worker canary status --json) in
-*'"is_served":true'*) ;;
-*)
-    echo "no canary worker serves: start workers of the new build with WORKER_GROUP=canary first" >&2
-    exit 1
-    ;;
-esac
+# Without a canary worker every message would stay with the stable ones, and every threshold would hold. The output of a short command in a pod or a
+# task may be lost, so it is read again.
+attempt=1
+while true; do
+    # shellcheck disable=SC2086
+    status=$($worker canary status --json) || status=''
+    case $status in
+    *'"is_served":true'*) break ;;
+    *'"is_served":false'*)
+        echo "no canary worker serves: start workers of the new build first, with WORKER_GROUP=canary (worker.canary in the chart, canary_tasks on AWS)" >&2
+        exit 1
+        ;;
+    esac
+    if [ "$attempt" -ge 3 ]; then
+        echo "whether a canary worker serves cannot be read, and the share was not changed: '$worker canary status --json' printed no status: $status" >&2
+        exit 1
+    fi
+    attempt=$((attempt + 1))
+    sleep "${RETRY_SECONDS:-5}"
+done
 # shellcheck disable=SC2086
 exec $worker canary drive --prometheus "$prometheus" --by "$name" "$@"

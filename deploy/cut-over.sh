@@ -30,7 +30,12 @@ do_() {
     if $dry_run; then printf 'would run: %s\n' "${*@Q}"; else "$@"; fi
 }
 is_done() { [[ -e $folder/$1.done ]]; }
-mark_done() { if ! $dry_run; then date -u +%s >"$folder/$1.done"; fi; }
+# By a rename: a file without a time would be a phase that is done, without a limit.
+mark_done() {
+    if $dry_run; then return; fi
+    date -u +%s >"$folder/$1.done.new"
+    mv "$folder/$1.done.new" "$folder/$1.done"
+}
 unmark() { if ! $dry_run; then rm -f "$folder/$1.done" "$folder/$1.begun"; fi; }
 worker() { arrakis-worker "$@"; }
 
@@ -54,12 +59,13 @@ phase_back_up() {
 # From here on members get no answer until `start` is done. Rollback point 2: start the earlier bot; its data are as they were.
 phase_stop_old() {
     do_ stop_old_bot
-    do_ cp -p "$SQLITE_FILE" "$folder/members.sqlite"
+    do_ copy_members
     do_ record_checksum
 }
 
 # The whole file is checked first, and then written in pages; what is interrupted continues. Rollback point 3: undo the import, and then point 2.
 phase_import() {
+    do_ verify_checksum
     do_ worker import-profiles --from "$folder/members.sqlite" --community "$SERVER_ID" --by "$OPERATOR"
     do_ worker registry verify
 }
@@ -84,7 +90,7 @@ phase_watch() {
         return
     fi
     for ((minute = 0; minute < minutes; minute++)); do
-        no_page_alert || die "an alert that wakes a person fires: deploy/cut-over.sh rollback, or continue by run watch"
+        no_page_alert
         sleep "${SECONDS_OF_A_MINUTE:-60}"
     done
 }
@@ -97,18 +103,37 @@ phase_finish() {
 
 # ---- ways back, in the reverse order of the phases ---------------------------------------------------------------------------
 
-undo_finish() { die "the cut-over is finished: there is no way back by this script" 2; }
+# A `finish` that failed has changed nothing.
+undo_finish() { :; }
 undo_watch() { :; }
 undo_verify() { :; }
 undo_start() { do_ stop_platform; }
-undo_import() { do_ worker undo-profile-import --community "$SERVER_ID" --by "$OPERATOR" ${DISCARD_CHANGES:+--discard-changes}; }
+undo_import() {
+    local options=()
+    if [[ ${DISCARD_CHANGES:-0} == 1 ]]; then options=(--discard-changes); fi
+    do_ worker undo-profile-import --community "$SERVER_ID" --by "$OPERATOR" "${options[@]}"
+}
 undo_stop_old() { do_ start_old_bot; }
 undo_back_up() { :; }
 undo_preflight() { :; }
 
 # ---- checks ------------------------------------------------------------------------------------------------------------------
 
+# With the file of its write-ahead log, which has the last changes of a bot that was killed.
+copy_members() {
+    rm -f "$folder/members.sqlite-wal"
+    cp -p "$SQLITE_FILE" "$folder/members.sqlite"
+    if [[ -s $SQLITE_FILE-wal ]]; then cp -p "$SQLITE_FILE-wal" "$folder/members.sqlite-wal"; fi
+    # A hook that returns before the earlier bot has ended leaves a file that changes.
+    if ! cmp --silent "$SQLITE_FILE" "$folder/members.sqlite" || { [[ -s $SQLITE_FILE-wal ]] && ! cmp --silent "$SQLITE_FILE-wal" "$folder/members.sqlite-wal"; }; then
+        die "$SQLITE_FILE has changed while it was copied: the earlier bot still writes, so stop_old_bot of $HOOKS returned too early. Stop it, then: deploy/cut-over.sh run"
+    fi
+}
 record_checksum() { (cd "$folder" && sha256sum members.sqlite >members.sqlite.sha256); }
+verify_checksum() {
+    (cd "$folder" && sha256sum --check --quiet members.sqlite.sha256) ||
+        die "$folder/members.sqlite is not the copy that stop-old has made; make it again: deploy/cut-over.sh run stop-old"
+}
 no_dead_letters() {
     local letters
     letters=$(worker dead-letters list --json)
@@ -128,7 +153,8 @@ no_page_alert() {
     # The names alone, so that no JSON has to be parsed.
     firing=$(curl --silent --show-error --fail --max-time 20 --get "$PROMETHEUS_URL/api/v1/query" \
         --data-urlencode 'query=group by (alertname) (ALERTS{alertstate="firing",severity="page"})') || die "Prometheus does not respond at $PROMETHEUS_URL"
-    [[ $firing != *'"alertname"'* ]] || die "alerts fire: $firing"
+    [[ $firing == *'"status":"success"'* ]] || die "the response of $PROMETHEUS_URL is not one of Prometheus, so alerts are unknown: $firing"
+    [[ $firing != *'"alertname"'* ]] || die "alerts that wake a person fire; deploy/cut-over.sh rollback, or once they are over: deploy/cut-over.sh run. $firing"
 }
 
 # ---- order -------------------------------------------------------------------------------------------------------------------
@@ -171,7 +197,7 @@ check_time() {
 
 rollback() {
     local at
-    if is_done finish; then undo_finish; fi
+    if is_done finish; then die "the cut-over is finished: there is no way back by this script" 2; fi
     for ((at = ${#phases[@]} - 1; at >= 0; at--)); do
         if is_done "${phases[at]}" || [[ -e $folder/${phases[at]}.begun ]]; then
             note "undoing phase ${phases[at]}"
@@ -180,6 +206,22 @@ rollback() {
         fi
     done
     note "rolled back"
+}
+
+# Two runs at once would stop and start against each other. The lock is a file with the id of the process, not an open file, which what the hooks
+# start would keep.
+take_lock() {
+    local lock=$folder/lock holder
+    if [[ $command == status ]]; then return; fi
+    if ! (set -o noclobber && echo $$ >"$lock") 2>/dev/null; then
+        holder=$(<"$lock") || holder=''
+        if [[ $holder =~ ^[0-9]+$ ]] && kill -0 "$holder" 2>/dev/null; then
+            die "another run of deploy/cut-over.sh has not ended: process $holder ($lock)"
+        fi
+        echo $$ >"$lock"
+    fi
+    # shellcheck disable=SC2064 # its value now
+    trap "rm -f ${lock@Q}" EXIT
 }
 
 status() {
@@ -208,7 +250,14 @@ for variable in SERVER_ID SQLITE_FILE OPERATOR HOOKS; do
     [[ -n ${!variable:-} ]] || die "$variable is not set; see the head of $0" 78
 done
 folder=${CUT_OVER_FOLDER:-cut-over-$SERVER_ID}
-if ! $dry_run; then mkdir -p "$folder"; fi
+case ${DISCARD_CHANGES:-0} in 0 | 1) ;; *) die "DISCARD_CHANGES is '$DISCARD_CHANGES'; expected 1 or 0" 78 ;; esac
+if ! $dry_run; then
+    mkdir -p "$folder"
+    # The phases that are done are those of one server.
+    if [[ ! -s $folder/server ]]; then echo "$SERVER_ID" >"$folder/server"; fi
+    [[ $(<"$folder/server") == "$SERVER_ID" ]] || die "$folder has the phases of the server $(<"$folder/server"), not of $SERVER_ID; set CUT_OVER_FOLDER to another folder" 78
+    take_lock
+fi
 # shellcheck source=/dev/null
 . "$HOOKS"
 for hook in stop_old_bot start_old_bot start_platform stop_platform back_up_database; do

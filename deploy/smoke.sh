@@ -13,17 +13,31 @@ failed=()
 test_step() { # WHAT COMMAND…
     local what=$1
     shift
-    if "$@" >/dev/null 2>&1; then echo "passed  $what"; else echo "FAILED  $what" && failed+=("$what"); fi
+    local output
+    if output=$("$@" 2>&1); then echo "passed  $what"; else echo "FAILED  $what: $(tail -n 3 <<<"$output" | paste -sd ' ')" && failed+=("$what"); fi
 }
 kube() { kubectl --namespace "$namespace" "$@"; }
+expect_status() { # STATUS OPTION-OF-CURL…
+    local wanted=$1 status
+    shift
+    status=$(curl --silent --show-error --output /dev/null --write-out '%{http_code}' --max-time 20 "$@") || true
+    if [[ $status == "$wanted" ]]; then return; fi
+    echo "status '$status' in place of $wanted at ${!#}"
+    return 1
+}
 # The status of a GET at the public address.
 answers() { # PATH STATUS
-    [[ $(curl --silent --show-error --output /dev/null --write-out '%{http_code}' --max-time 20 --retry 3 --retry-connrefused "$VERIFY_BASE_URL$1") == "$2" ]]
+    expect_status "$2" --retry 3 --retry-connrefused "$VERIFY_BASE_URL$1"
 }
 
 test_workloads() {
-    local workload program
-    for workload in $(kube get deployments,statefulsets --selector app.kubernetes.io/part-of=arrakis --output name); do
+    local workload workloads program
+    workloads=$(kube get deployments,statefulsets --selector app.kubernetes.io/part-of=arrakis --output name)
+    if [[ -z $workloads ]]; then
+        echo "kubectl lists no workload of Arrakis in the namespace $namespace: NAMESPACE and KUBECONFIG select another one, or nothing is deployed there" >&2
+        exit 1
+    fi
+    for workload in $workloads; do
         # The container has the name of its program: those of canary and shadow workers are workers.
         program=$(kube get "$workload" --output jsonpath='{.spec.template.spec.containers[0].name}')
         test_step "$workload is rolled out" kube rollout status "$workload" --timeout 120s
@@ -43,11 +57,9 @@ test_step 'the status page refuses who has not signed in' answers /status 401
 test_step 'the style sheet of the status page' answers /assets/status/status.css 200
 # As Discord does when the URL is entered, and from time to time after it: an invalid signature must be refused.
 refuses_invalid_signature() {
-    local status
-    status=$(curl --silent --show-error --output /dev/null --write-out '%{http_code}' --max-time 20 --request POST \
+    expect_status 401 --request POST \
         --header "x-signature-ed25519: $(printf '%0128d' 0)" --header "x-signature-timestamp: $(date +%s)" \
-        --header 'content-type: application/json' --data '{"type":1}' "$INTERACTIONS_URL")
-    [[ $status == 401 ]]
+        --header 'content-type: application/json' --data '{"type":1}' "$INTERACTIONS_URL"
 }
 if [[ -n ${INTERACTIONS_URL:-} ]]; then test_step 'an interaction with an invalid signature is refused' refuses_invalid_signature; fi
 

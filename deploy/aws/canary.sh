@@ -14,12 +14,6 @@ fi
 environment=$1 name=$2
 shift 2
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+. deploy/aws/sign-in.sh
 prometheus=$(terraform -chdir="${TERRAFORM_FOLDER:-terraform/environments/$environment}" output -raw prometheus_operator_url)
-
-# Without a canary worker every message would stay with the stable ones, and every threshold would hold.
-status=$(deploy/aws/task.sh "$environment" operator canary status --json)
-if [[ $status != *'"is_served":true'* ]]; then
-    echo "no canary worker serves: start workers of the new build by canary_tasks first" >&2
-    exit 1
-fi
-exec deploy/aws/task.sh "$environment" operator canary drive --prometheus "$prometheus" --by "$name" "$@"
+ARRAKIS_WORKER="deploy/aws/task.sh $environment operator" exec deploy/canary.sh "$prometheus" "$name" "$@"

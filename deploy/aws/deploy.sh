@@ -23,6 +23,8 @@ cluster=arrakis-$environment
 recorded=${RELEASE_FOLDER:-target/release-state}/aws-$environment.json
 canary_tasks=${CANARY_TASKS:-2}
 case $stage in all | record | canary | stable | before) ;; *) echo "usage: deploy.sh ENVIRONMENT IMAGES [all|record|canary|stable|before]" >&2 && exit 64 ;; esac
+. deploy/images.sh
+check_images "$images"
 . deploy/aws/sign-in.sh
 
 in_environment() { terraform -chdir="$folder" "$@"; }
@@ -31,10 +33,14 @@ of() { jq --exit-status --raw-output --arg service "$1" --arg field "$2" '.[$ser
 
 # ---- what runs -----------------------------------------------------------------------------------------------------------------
 
-# The tags of the last apply, by whoever.
+# The tags of the last apply, whoever did it.
+running_tags() { in_environment output -json | jq --sort-keys '.image_tags.value // {}'; }
 if [[ $stage == record ]]; then
     mkdir -p "$(dirname "$recorded")"
-    in_environment output -json | jq '.image_tags.value // {}' >"$recorded"
+    rm -f "$recorded"
+    running_tags >"$recorded.new"
+    [[ -s $recorded.new ]] || { echo "terraform output printed nothing, so what runs is unknown: terraform -chdir=$folder output -json" >&2 && exit 1; }
+    mv "$recorded.new" "$recorded"
     if [[ $(<"$recorded") == '{}' ]]; then
         echo first
     elif [[ $(jq --raw-output .worker "$recorded") == "$(of worker tag)" ]]; then
@@ -70,6 +76,11 @@ copy_images() {
 if [[ $stage == canary || $stage == before ]]; then
     [[ -s $recorded ]] || { echo "what runs is not recorded: deploy.sh $environment IMAGES record comes first" >&2 && exit 1; }
 fi
+# Where somebody has deployed since, what was recorded would undo it. The exit code states that nothing was changed.
+if [[ $stage == canary && $(running_tags) != "$(<"$recorded")" ]]; then
+    echo "other images were deployed since record: record again. terraform output image_tags has those that run" >&2
+    exit 75
+fi
 new=$(of worker tag)
 case $stage in
 all | stable) copy_images ;;
@@ -88,27 +99,53 @@ canary) more='{canary_tasks: $tasks, canary_image_tag: $new, migrate_image_tag: 
 before) more='{migrate_image_tag: $new}' ;;
 esac
 # Only of this checkout. Whoever applies elsewhere reads the tags from the state first: terraform output image_tags (terraform/README.md).
-jq --arg new "$new" --argjson tasks "$canary_tasks" "{image_tags: .} + $more" <<<"$tags" >"$folder/images.auto.tfvars.json"
+use_tags() { jq --arg new "$new" --argjson tasks "$canary_tasks" "{image_tags: .} + $1" <<<"$2" >"$folder/images.auto.tfvars.json"; }
 
 # ---- database, before any service of the new version -----------------------------------------------------------------------
 
 if [[ $stage != before ]]; then
+    # With the tags of the services as they are: what is interrupted before the services must not count as deployed, here or in Terraform's outputs.
+    running=$(running_tags)
+    [[ -n $running ]] || { echo "terraform output printed nothing, so what runs is unknown: terraform -chdir=$folder output -json" >&2 && exit 1; }
+    running=$(jq --argjson tags "$tags" '$tags + .' <<<"$running")
+    use_tags '{migrate_image_tag: $new}' "$running"
     in_environment apply -input=false -auto-approve -target=module.platform.module.migrate
     deploy/aws/task.sh "$environment" migrate
 fi
 
 # ---- services ----------------------------------------------------------------------------------------------------------------
 
+use_tags "$more" "$tags"
 in_environment apply -input=false -auto-approve
-# ECS returns to the earlier image where the new one does not become healthy; then the tag in use is not this one, and the wait or the smoke
-# tests fail.
-mapfile -t services < <(aws ecs list-services --cluster "$cluster" --query 'serviceArns[]' --output text | tr '\t' '\n')
+services=$(aws ecs list-services --cluster "$cluster" --query 'serviceArns[]' --output text)
+[[ $services == arn:* ]] || { echo "ECS lists no service in the cluster $cluster, so the rollouts cannot be checked: $services" >&2 && exit 1; }
+mapfile -t services < <(tr '\t' '\n' <<<"$services")
 # The command takes ten services at most.
 for ((at = 0; at < ${#services[@]}; at += 10)); do
     aws ecs wait services-stable --cluster "$cluster" --services "${services[@]:at:10}"
 done
+# ECS returns to the earlier image where the new one does not become healthy, and that rollout completes too: so the images are compared.
+repositories=$(in_environment output -json repository_urls)
 for service in "${services[@]}"; do
-    state=$(aws ecs describe-services --cluster "$cluster" --services "$service" --query 'services[0].deployments[0].rolloutState' --output text)
-    [[ $state == COMPLETED ]] || { echo "${service##*/}: the rollout is $state" >&2 && exit 1; }
+    deployment=$(aws ecs describe-services --cluster "$cluster" --services "$service" --query 'services[0].deployments[0].[rolloutState,taskDefinition]' --output text)
+    read -r state definition <<<"$deployment"
+    [[ $state == COMPLETED ]] || { echo "${service##*/}: the rollout is $state; its events: aws ecs describe-services --cluster $cluster --services ${service##*/}" >&2 && exit 1; }
+    wanted=$tags
+    case ${service##*/} in
+    *-worker-canary)
+        # In other stages terraform.tfvars has its image.
+        [[ $stage == canary || $stage == stable ]] || continue
+        wanted=$(jq --arg new "$new" '.worker = $new' <<<"$tags")
+        ;;
+    *-worker-shadow) continue ;;
+    esac
+    images_in_use=$(aws ecs describe-task-definition --task-definition "$definition" --query 'taskDefinition.containerDefinitions[].image' --output json)
+    jq --exit-status --argjson repositories "$repositories" --argjson wanted "$wanted" '
+        [.[] as $image | $repositories | to_entries[] | select(.value as $url | $image | startswith($url + ":")) | $image == "\(.value):\($wanted[.key])"]
+        | length > 0 and all' <<<"$images_in_use" >/dev/null || {
+        echo "${service##*/}: ECS runs another image than the one deployed, so it has returned to the earlier one or somebody else has deployed: $images_in_use." \
+            "The reason is in the events: aws ecs describe-services --cluster $cluster --services ${service##*/}" >&2
+        exit 1
+    }
 done
 echo "$environment runs these images: $tags"

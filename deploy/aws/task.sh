@@ -25,14 +25,33 @@ network=$(jq --compact-output '{awsvpcConfiguration: {subnets, securityGroups: [
 overrides=$(jq --null-input --compact-output --arg name "$name" '{containerOverrides: [{name: $name} + if $ARGS.positional == [] then {} else {command: $ARGS.positional} end]}' --args -- "$@")
 arn=$(aws ecs run-task --cluster "$cluster" --launch-type FARGATE --task-definition "$(jq --raw-output .task_definition <<<"$task")" \
     --network-configuration "$network" --overrides "$overrides" --query 'tasks[0].taskArn' --output text)
-[[ $arn == arn:* ]] || { echo "the task $name was not started: $arn" >&2 && exit 1; }
-# The command waits for ten minutes; a drive of the canary or a large migration takes longer.
-for ((attempt = 0; attempt < 12; attempt++)); do
-    if aws ecs wait tasks-stopped --cluster "$cluster" --tasks "$arn"; then break; fi
-done
+[[ $arn == arn:* ]] ||
+    { echo "the task $name was not started in $cluster, and ECS printed '$arn': no capacity, or a limit of the account (aws ecs run-task without --query prints failures)" >&2 && exit 1; }
 log_group=$(jq --raw-output .log_group <<<"$task")
-aws logs get-log-events --log-group-name "$log_group" --log-stream-name "$name/$name/${arn##*/}" --start-from-head --query 'events[].message' --output json |
-    jq --raw-output '.[]' || echo "the log cannot be read: $log_group" >&2
+# The command waits for ten minutes; a drive of the canary or a large migration takes longer. It also ends when the credentials of a workflow have
+# expired, after an hour, and when AWS does not respond.
+status=''
+for ((attempt = 0; attempt < 12; attempt++)); do
+    if aws ecs wait tasks-stopped --cluster "$cluster" --tasks "$arn"; then
+        status=STOPPED
+        break
+    fi
+    sleep "${RETRY_SECONDS:-5}"
+    . deploy/aws/sign-in.sh
+done
+if [[ $status != STOPPED ]]; then
+    echo "the end of the task $name was not seen: it may still run, and goes on. Its state: aws ecs describe-tasks --cluster $cluster --tasks $arn; its log: $log_group;" \
+        "it is ended by aws ecs stop-task --cluster $cluster --task $arn" >&2
+    exit 1
+fi
+# Its last lines may arrive later than its end.
+messages=''
+for ((attempt = 0; attempt < 3; attempt++)); do
+    if messages=$(aws logs get-log-events --log-group-name "$log_group" --log-stream-name "$name/$name/${arn##*/}" --start-from-head --query 'events[].message' --output json |
+        jq --raw-output '.[]') && [[ -n $messages ]]; then break; fi
+    sleep "${RETRY_SECONDS:-5}"
+done
+if [[ -n $messages ]]; then printf '%s\n' "$messages"; else echo "the log has no line, or cannot be read: $log_group" >&2; fi
 exit_code=$(aws ecs describe-tasks --cluster "$cluster" --tasks "$arn" --query "tasks[0].containers[?name=='$name']|[0].exitCode" --output text)
 if [[ $exit_code != 0 ]]; then
     echo "the task $name ended with $exit_code; its log is in $log_group" >&2

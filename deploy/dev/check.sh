@@ -13,7 +13,7 @@ command_check() {
     step 'formatting (cargo fmt --all formats)' cargo_attached fmt --all --check
     step 'scripts' run_attached shellcheck env --chdir="$root" shellcheck --external-sources --check-sourced \
         dev .ci/run deploy/canary.sh deploy/dev/sqlx-prepare.sh deploy/images/{tree,sbom,run}.sh deploy/release/{archive,changelog-section,check-version} \
-        deploy/smoke.sh deploy/operator.sh deploy/release.sh deploy/kubernetes/deploy.sh deploy/aws/{canary,deploy,task}.sh deploy/compose/postgres-logins.sh deploy/cut-over.sh deploy/dev/cut_over_test.sh deploy/dev/{upgrade,release}_test.sh
+        deploy/smoke.sh deploy/operator.sh deploy/images.sh deploy/release.sh deploy/kubernetes/deploy.sh deploy/aws/{canary,deploy,sign-in,task}.sh deploy/compose/postgres-logins.sh deploy/cut-over.sh deploy/dev/cut_over_test.sh deploy/dev/{upgrade,release}_test.sh
     step 'dependencies between crates' check_dependencies
     step 'cycles between modules' check_module_cycles
     step 'words in texts for operators' check_words

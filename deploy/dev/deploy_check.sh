@@ -56,7 +56,7 @@ check_release_scripts() {
 #!/bin/sh
 case "$*" in
 *jsonpath*) echo worker ;;
-*"--output name"*) printf 'deployment/worker\ndeployment/worker-canary\n' ;;
+*"--output name"*) if [ -z "${NO_WORKLOAD:-}" ]; then printf 'deployment/worker\ndeployment/worker-canary\n'; fi ;;
 *healthcheck*)
     case "$*" in *"--container worker -- /usr/bin/arrakis-worker"*) exit "${HEALTH:-0}" ;; esac
     exit 1
@@ -72,8 +72,11 @@ STUB
     local smoke=(env PATH="$folder/bin:$PATH" VERIFY_BASE_URL=https://verify.example.org)
     expect_check 'smoke tests of a deployment that works' smoke_passes "${smoke[@]}" || return
     expect_check 'a service that is not ready' refused "${smoke[@]}" HEALTH=1 "$root/deploy/smoke.sh" || return
+    expect_check 'a cluster that lists no workload' refused "${smoke[@]}" NO_WORKLOAD=1 "$root/deploy/smoke.sh" || return
     expect_check 'an admin route without a key' refused "${smoke[@]}" ADMIN=200 "$root/deploy/smoke.sh" || return
     expect_check 'a status page without a sign-in' refused "${smoke[@]}" STATUS_PAGE=404 "$root/deploy/smoke.sh" || return
+    output=$("${smoke[@]}" STATUS_PAGE=404 "$root/deploy/smoke.sh" 2>/dev/null) || true
+    expect_check 'the reason of a smoke test that fails' grep -q "refuses who has not signed in: status '404' in place of 401 at https://verify.example.org/status" <<<"$output" || return
     smoke+=(INTERACTIONS_URL=https://verify.example.org/interactions)
     expect_check 'the interactions endpoint' smoke_passes "${smoke[@]}" || return
     expect_check 'an interactions endpoint that accepts an invalid signature' refused "${smoke[@]}" SIGNATURE=202 "$root/deploy/smoke.sh" || return
@@ -112,13 +115,14 @@ for item in yaml.safe_load_all(sys.stdin):
 
 # The order of a deployment on AWS, with stand-ins for its programs, which record their calls.
 check_deployment_on_aws() { # FOLDER
-    local folder=$1 output deploy
+    local folder=$1 output deploy digest
     for output in aws docker terraform; do
         # shellcheck disable=SC2016 # the stand-in expands them
         printf '#!/bin/sh\nprintf "%%s\\n" "%s $*" >>"$CALLS"\n' "$output" >"$folder/bin/$output"
     done
     cat >>"$folder/bin/terraform" <<'STUB'
 case "$*" in
+*"output -json") echo '{"image_tags": {"value": {"worker": "tree-0"}}}' ;;
 *repository_urls) echo '{"api": "registry.example/arrakis-staging-api", "worker": "registry.example/arrakis-staging-worker"}' ;;
 *registry_url) echo registry.example ;;
 *prometheus_operator_url) echo http://127.0.0.1:8005/workspaces/ws-1 ;;
@@ -134,17 +138,21 @@ case "$*" in
 *describe-tasks*) echo "${MIGRATED:-0}" ;;
 *get-log-events*) echo "${OUTPUT:-[]}" ;;
 *list-services*) printf 'arn:service/api\tarn:service/worker\n' ;;
-*describe-services*) echo "${ROLLOUT:-COMPLETED}" ;;
+*describe-services*/api*) printf '%s\tdefinition-api\n' "${ROLLOUT:-COMPLETED}" ;;
+*describe-services*) printf '%s\tdefinition-worker\n' "${ROLLOUT:-COMPLETED}" ;;
+*describe-task-definition*api*) echo '["registry.example/arrakis-staging-api:tree-1", "registry.example/collector@sha256:3"]' ;;
+*describe-task-definition*) echo "[\"registry.example/arrakis-staging-worker:${RUNNING:-tree-2}\"]" ;;
 esac
 STUB
     chmod +x "$folder"/bin/*
-    echo '{"api": {"image": "ghcr.io/a/api", "digest": "sha256:1", "tag": "tree-1"}, "worker": {"image": "ghcr.io/a/worker", "digest": "sha256:2", "tag": "tree-2"}}' \
-        >"$folder/images.json"
-    deploy=(env PATH="$folder/bin:$PATH" CALLS="$folder/calls" TERRAFORM_FOLDER="$folder")
+    digest=sha256:$(printf '%064d' 2)
+    jq --null-input --arg digest "$digest" '[["api", "worker", "discord-proxy", "ingestor", "migrate"] | to_entries[]
+        | {(.value): {image: "ghcr.io/a/\(.value)", $digest, tag: "tree-\(.key + 1)"}}] | add' >"$folder/images.json"
+    deploy=(env RETRY_SECONDS=0 PATH="$folder/bin:$PATH" CALLS="$folder/calls" TERRAFORM_FOLDER="$folder")
     expect_check 'a deployment on AWS' accepted "${deploy[@]}" "$root/deploy/aws/deploy.sh" staging "$folder/images.json" || return
     # Only the image that the registry does not have, then the migration, then everything, then the wait.
     output=$(grep -oE 'imagetools create.*|apply .*|run-task|wait [a-z-]+' "$folder/calls")
-    expect_check 'the order of a deployment on AWS' test "$output" = "imagetools create --tag registry.example/arrakis-staging-worker:tree-2 ghcr.io/a/worker@sha256:2
+    expect_check 'the order of a deployment on AWS' test "$output" = "imagetools create --tag registry.example/arrakis-staging-worker:tree-2 ghcr.io/a/worker@$digest
 apply -input=false -auto-approve -target=module.platform.module.migrate
 run-task
 wait tasks-stopped
@@ -153,6 +161,7 @@ wait services-stable" || return
     expect_check 'the tags of the images' grep -q '"worker": "tree-2"' "$folder/images.auto.tfvars.json" || return
     : >"$folder/calls"
     expect_check 'a migration that fails' refused "${deploy[@]}" MIGRATED=1 "$root/deploy/aws/deploy.sh" staging "$folder/images.json" || return
+    expect_check 'the tags of the services before a migration' grep -q '"worker": "tree-0"' "$folder/images.auto.tfvars.json" || return
     if grep -q -- '-auto-approve$' "$folder/calls"; then info 'failed: services are deployed after a migration that fails' && return 1; fi
     : >"$folder/calls"
     deploy+=(OUTPUT='["line one", "line two"]')
@@ -168,7 +177,9 @@ wait services-stable" || return
     expect_check 'a canary on AWS' accepted "${deploy[@]}" OUTPUT='["{\"is_served\":true}"]' "$root/deploy/aws/canary.sh" staging stilgar --hold-seconds 600 || return
     expect_check 'the arguments of a canary on AWS' grep -qF \
         '"command":["canary","drive","--prometheus","http://127.0.0.1:8005/workspaces/ws-1","--by","stilgar","--hold-seconds","600"]' "$folder/calls" || return
-    expect_check 'a rollout that is rolled back' refused "${deploy[@]}" ROLLOUT=FAILED "$root/deploy/aws/deploy.sh" staging "$folder/images.json"
+    expect_check 'a rollout that failed' refused "${deploy[@]}" ROLLOUT=FAILED "$root/deploy/aws/deploy.sh" staging "$folder/images.json" || return
+    # ECS has returned to the earlier image, and that rollout is complete.
+    expect_check 'a rollout that is rolled back' refused "${deploy[@]}" RUNNING=tree-0 "$root/deploy/aws/deploy.sh" staging "$folder/images.json"
 }
 smoke_passes() { "$@" "$root/deploy/smoke.sh" >/dev/null; }
 accepted() { "$@" >/dev/null; }

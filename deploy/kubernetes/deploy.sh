@@ -17,15 +17,17 @@ set -euo pipefail
 environment=${1:?usage: deploy.sh ENVIRONMENT IMAGES [STAGE]} images=${2:?usage: deploy.sh ENVIRONMENT IMAGES [STAGE]} stage=${3:-all}
 images=$(realpath "$images")
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+. deploy/images.sh
+check_images "$images"
 namespace=${NAMESPACE:-arrakis} release=arrakis
 folder=${RELEASE_FOLDER:-target/release-state}
 recorded=$folder/kubernetes-$environment.json
 mkdir -p "$folder"
 
-# The chart with these values, which are JSON, over those of the environment.
-upgrade() { # VALUES
+# The chart with the values of a filter, over those of the environment.
+upgrade() { # FILTER
     local values=$folder/values-$environment-$stage.json
-    printf '%s\n' "$1" >"$values"
+    values "$1" >"$values"
     helm upgrade "$release" deploy/helm/arrakis --install --namespace "$namespace" \
         --values "deploy/helm/arrakis/values-$environment.yaml" --values "$values" \
         --wait --rollback-on-failure --timeout 15m --history-max 10
@@ -40,37 +42,47 @@ values() { # FILTER
 }
 canary='{worker: {canary: {enabled: true, tag: "", digest: $new.worker}}}'
 
+# The release that runs, {} if there is none.
+found() { helm list --namespace "$namespace" --filter "^$release\$" --output json | jq '.[0] // {}'; }
 record() {
     local found
     rm -f "$recorded"
-    found=$(helm list --namespace "$namespace" --filter "^$release\$" --output json | jq '.[0] // {}')
+    found=$(found)
     if [[ $found == '{}' ]]; then echo first && return; fi
     if [[ $(jq --raw-output .status <<<"$found") != deployed ]]; then
-        echo "the release $release is not in the state deployed: helm history $release --namespace $namespace" >&2
+        echo "the release $release is in the state '$(jq --raw-output .status <<<"$found")', not deployed: another deployment runs, or one was interrupted." \
+            "Find the last revision that was deployed by helm history $release --namespace $namespace, and go back to it by helm rollback (docs/operations/rollback.md)" >&2
         return 1
     fi
     helm get values "$release" --namespace "$namespace" --output json |
-        jq --argjson found "$found" '{revision: $found.revision, image: (.image // {} | {tag, digests} | map_values(select(. != null)))}' >"$recorded"
+        jq --argjson found "$found" '{revision: $found.revision, image: (.image // {} | {tag, digests} | map_values(select(. != null and . != "")))}' >"$recorded.new"
     # Without both, the version would be that of the chart of this checkout, and the services that stay would change.
-    if [[ $(jq '.image.tag // .image.digests.worker // ""' "$recorded") == '""' ]]; then
+    if [[ $(jq '.image.tag // .image.digests.worker // ""' "$recorded.new") == '""' ]]; then
         echo "the release $release has neither image.tag nor image.digests, so its images are unknown" >&2
         return 1
     fi
+    mv "$recorded.new" "$recorded"
     values 'if $before.digests.worker == $new.worker then "unchanged" else "changed" end' | jq --raw-output .
 }
 
 if [[ $stage == canary || $stage == before ]]; then
     [[ -s $recorded ]] || { echo "what runs is not recorded: deploy.sh $environment IMAGES record comes first" >&2 && exit 1; }
 fi
+# Where somebody has deployed since, what was recorded would undo it. The exit code states that nothing was changed.
+if [[ $stage == canary ]]; then
+    running=$(found | jq '[.revision, .status]')
+    [[ $(jq --argjson running "$running" '[.revision, "deployed"] == $running' "$recorded") == true ]] ||
+        { echo "another release was deployed since record, or is being deployed: record again. Now: $(jq --compact-output . <<<"$running")" >&2 && exit 75; }
+fi
 case $stage in
-all) upgrade "$(values '{image: {digests: $new}}')" ;;
+all) upgrade '{image: {digests: $new}}' ;;
 record) record ;;
 canary)
     # A service that the release before did not have has no other image than the new one.
-    upgrade "$(values '(if ($before.tag // "") == "" then $new + $before.digests else $before.digests // {} end) as $digests
-        | {image: ($before + {digests: ($digests + {"discord-proxy": $new["discord-proxy"]})}), migrate: {tag: "", digest: $new.migrate}} * '"$canary")"
+    upgrade '(if ($before.tag // "") == "" then $new + $before.digests else $before.digests // {} end) as $digests
+        | {image: ($before + {digests: ($digests + {"discord-proxy": $new["discord-proxy"]})}), migrate: {tag: "", digest: $new.migrate}} * '"$canary"
     ;;
-stable) upgrade "$(values '{image: {digests: $new}} * '"$canary")" ;;
+stable) upgrade '{image: {digests: $new}} * '"$canary" ;;
 before)
     # A rollback runs no migration: the one of the earlier build fails on a newer schema. It also ends an upgrade that was interrupted.
     helm rollback "$release" "$(jq --exit-status --raw-output .revision "$recorded")" --namespace "$namespace" --wait --timeout 15m --history-max 10
