@@ -8,7 +8,7 @@ use arrakis_config::Secret;
 use loadtests::platform::{Platform, PlatformServices, ServerView};
 use loadtests::seed;
 
-/// 241 members get their roles at ten changes a second. The first attempt may be made before the proxy has learned that the freeze has ended;
+/// 241 members get their roles at ten changes a second. The first attempt may be made before the proxy applies the end of the freeze;
 /// the second one follows after 5 s.
 const ROLES_WITHIN: Duration = Duration::from_secs(60);
 

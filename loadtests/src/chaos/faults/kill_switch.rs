@@ -66,7 +66,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         proves: &[I4, I6],
         alerts: &["kill-switch", "service-down"],
         expected: "no write at Discord 5 s later, and none of the calls that waited",
-        // When it continues, it either learns of the kill switch first or has no recent confirmation: each alone holds the calls back.
+        // When the proxy continues, it has the kill switch before the calls, or no recent confirmation: either is enough to refuse them.
         guard: Guard::FailPoint("proxy.guard.confirmation=skip;proxy.guard.kill_switch=skip"),
         without_guard: "8 writes after the 5 s",
         run: |testbed| Box::pin(paused(testbed)),

@@ -206,7 +206,7 @@ impl<H: Handler + Clone> Handler for Shadowed<H> {
         let failed = error.is_some();
         if let Some(error) = error {
             let command = interaction.as_ref().map_or("event", |interaction| interaction.command);
-            // The consumer logs only errors of messages that it retries.
+            // This handler returns `Done`, for which the consumer logs no error.
             tracing::warn!(
                 command,
                 error = redact::text(error),
